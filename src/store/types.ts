@@ -1,0 +1,66 @@
+import type { Readable } from 'node:stream'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { Discovery } from '../discover/types.ts'
+
+/** Immutable bytes by digest, on disk, under a byte budget. What is in it was hashed before it was put there. */
+export type ContentStore = {
+  /** Bytes, or undefined where it is not stored. Counts as a use. */
+  size(digest: Digest): number | undefined
+  /** Whole content; undefined where it is not stored or turns out damaged (then it is dropped). For small content. */
+  read(digest: Digest): Promise<Buffer | undefined>
+  /** Bytes [start, end] inclusive. Content is not evicted while a stream of it is open. */
+  open(digest: Digest, range?: { start: number; end: number }): Promise<Readable | undefined>
+  /** Stores bytes whose digest the caller has checked; atomic. A full disk loses the copy, never the request. */
+  put(digest: Digest, bytes: Buffer): Promise<void>
+  /** A temporary file for bytes that are still arriving; `commit` makes it content, `discard` removes it. */
+  createIncoming(digest: Digest): Promise<IncomingContent>
+}
+
+export type IncomingContent = {
+  readonly path: string
+  write(chunk: Uint8Array): Promise<void>
+  /** Renames into place. The caller has checked the digest. */
+  commit(): Promise<void>
+  discard(): Promise<void>
+}
+
+/** Why a digest may be served from a repository: what let it in. */
+export type Membership = {
+  readonly digest: Digest
+  /** A manifest that names it and was itself let through. */
+  readonly parent: Digest
+}
+
+/** What is remembered across restarts about repositories. Synchronous: SQLite, a few microseconds a call. */
+export type StateStore = {
+  /** Remembers that `parent`, which was let through, names `children` (manifests) and `blobs`. Idempotent. */
+  addClosure(
+    repository: Repository,
+    parent: Digest,
+    closure: { children: readonly Digest[]; blobs: readonly Digest[] },
+  ): void
+  /** Manifests of this repository that name `digest` as a child manifest. At most 64, newest first. */
+  parentsOfManifest(repository: Repository, digest: Digest): readonly Digest[]
+  /** Manifests of this repository that name `digest` as a blob. At most 64, newest first. */
+  parentsOfBlob(repository: Repository, digest: Digest): readonly Digest[]
+  /** True where this repository was seen to hold the manifest: bytes in the content store are not served without it. */
+  hasManifest(repository: Repository, digest: Digest): boolean
+  addManifest(repository: Repository, digest: Digest, contentType: string): void
+  /** True where `digest` is known to be a manifest in any repository. */
+  isManifest(digest: Digest): boolean
+
+  getTag(repository: Repository, tag: Tag): { digest: Digest; checkedAt: Date } | undefined
+  setTag(repository: Repository, tag: Tag, digest: Digest, checkedAt: Date): void
+
+  /** Complete discoveries only (no failures). */
+  getEvidence(repository: Repository, subject: Digest): { discovery: Discovery; gatheredAt: Date } | undefined
+  setEvidence(repository: Repository, subject: Digest, discovery: Discovery, gatheredAt: Date): void
+
+  /** Writes a decision durably before it returns. A repeat of `key` only counts up. Returns whether it was new. */
+  recordDecision(decision: { key: string; id: string; at: Date; json: string }): boolean
+  decisions(
+    limit: number,
+  ): readonly { id: string; firstAt: Date; lastAt: Date; count: number; json: string }[]
+  close(): void
+}

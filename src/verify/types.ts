@@ -1,0 +1,155 @@
+import type { KeyObject } from 'node:crypto'
+import type { TrustMaterial } from '@sigstore/verify'
+import type { Digest } from '../oci/digest.ts'
+
+/** Where a candidate was found: enough for a person to fetch the same bytes again. */
+export type EvidenceSource = {
+  readonly found: 'referrer' | 'fallback-tag' | 'signature-tag' | 'attestation-tag' | 'file'
+  /** The manifest that carries it; for `file` the digest of the file. */
+  readonly manifest: Digest
+  readonly blob: Digest
+}
+
+/** Bytes that may prove something about a subject. A hint until verified: a registry controls all of it. */
+export type Candidate =
+  /** A Sigstore bundle, v0.1 to v0.3, as JSON. */
+  | { readonly form: 'bundle'; readonly source: EvidenceSource; readonly bytes: Buffer }
+  /** A layer of cosign's `.sig`: a simple signing payload, all proof in the layer's annotations. */
+  | {
+      readonly form: 'simple-signing'
+      readonly source: EvidenceSource
+      readonly bytes: Buffer
+      readonly annotations: Readonly<Record<string, string>>
+    }
+  /** A layer of cosign's `.att`: a DSSE envelope, its log entry in the layer's annotations. */
+  | {
+      readonly form: 'dsse'
+      readonly source: EvidenceSource
+      readonly bytes: Buffer
+      readonly annotations: Readonly<Record<string, string>>
+    }
+
+/** Fulcio's extensions by name: OID 1.3.6.1.4.1.57264.1.N, fulcio docs/oid-info.md. */
+export const FULCIO_EXTENSIONS = {
+  2: 'githubWorkflowTrigger',
+  3: 'githubWorkflowSHA',
+  4: 'githubWorkflowName',
+  5: 'githubWorkflowRepository',
+  6: 'githubWorkflowRef',
+  9: 'buildSignerURI',
+  10: 'buildSignerDigest',
+  11: 'runnerEnvironment',
+  12: 'sourceRepositoryURI',
+  13: 'sourceRepositoryDigest',
+  14: 'sourceRepositoryRef',
+  15: 'sourceRepositoryIdentifier',
+  16: 'sourceRepositoryOwnerURI',
+  17: 'sourceRepositoryOwnerIdentifier',
+  18: 'buildConfigURI',
+  19: 'buildConfigDigest',
+  20: 'buildTrigger',
+  21: 'runInvocationURI',
+  22: 'sourceRepositoryVisibilityAtSigning',
+  23: 'deploymentEnvironment',
+  24: 'tokenSubject',
+} as const
+
+export type FulcioExtension = (typeof FULCIO_EXTENSIONS)[keyof typeof FULCIO_EXTENSIONS]
+
+export type SignerIdentity = {
+  /** The certificate's only subject alternative name. */
+  readonly subject: string
+  readonly subjectType: 'uri' | 'email' | 'dns' | 'username'
+  /** OIDC issuer (extension 8, or 1 where 8 is absent). */
+  readonly issuer: string
+  readonly extensions: Readonly<Partial<Record<FulcioExtension, string>>>
+}
+
+export type Signer =
+  | { readonly kind: 'keyless'; readonly trustRoot: string; readonly identity: SignerIdentity }
+  /** `key` is the `id` of the PublicKey that verified. */
+  | { readonly kind: 'key'; readonly key: string }
+
+/** One log entry that was verified and is bound to this signature, key and payload. */
+export type LogProof = {
+  /** Hex of the log id in the trust root: distinct ids are distinct logs. */
+  readonly logId: string
+  readonly logIndex: string
+  readonly promise: boolean
+  readonly inclusion: boolean
+}
+
+export type VerifiedTime = {
+  readonly source: 'log' | 'timestamp-authority'
+  /** Log id, or the authority's leaf certificate digest: distinct values are distinct authorities. */
+  readonly authority: string
+  readonly time: Date
+}
+
+/** in-toto attestation Statement v0.1 or v1; `predicate` is authenticated but its shape is not checked. */
+export type Statement = {
+  readonly predicateType: string
+  readonly predicate: unknown
+}
+
+export type Claim =
+  /** "This image is signed": simple signing, a message signature, or cosign 3's sign statement. */
+  { readonly kind: 'signature' } | { readonly kind: 'attestation'; readonly statement: Statement }
+
+/** One thing that is now known about the subject, with everything that proves it. */
+export type Verified = {
+  readonly source: EvidenceSource
+  readonly signer: Signer
+  readonly claim: Claim
+  readonly logs: readonly LogProof[]
+  readonly times: readonly VerifiedTime[]
+}
+
+export type FailureCode =
+  | 'malformed' // not parseable, or over a limit
+  | 'unsupported' // a format, algorithm or media type this verifier does not know
+  | 'certificate' // chain, validity, EKU, critical extension, SAN count, SCT
+  | 'log-entry' // missing, not bound to this signature/key/payload, proof or promise bad
+  | 'timestamp' // no verified time
+  | 'signature' // the signature does not verify with the key
+  | 'subject' // authentic, but about another image
+  | 'key' // no configured key verifies it
+
+/** Why one candidate proves nothing. Kept, because the refusal names the best one. */
+export type EvidenceFailure = {
+  readonly source: EvidenceSource
+  readonly code: FailureCode
+  /** One line, no trailing stop. May quote data from outside; sanitised where it is shown. */
+  readonly message: string
+}
+
+/** What may be trusted to vouch for certificates, logs and timestamps: one trusted_root.json, parsed once. */
+export type TrustRoot = {
+  readonly name: string
+  /** sha256 of the document: verdicts depend on it. */
+  readonly version: string
+  /** The document itself, so that a worker thread can build its own material. */
+  readonly json: string
+  readonly material: TrustMaterial
+}
+
+/** A signature scheme beside the key type's own default. */
+export type KeyScheme = { readonly hash: 'sha256' | 'sha384' | 'sha512' | null; readonly pss?: boolean }
+
+export type PublicKey = {
+  /** `sha256:<hex>` of the DER SubjectPublicKeyInfo. */
+  readonly id: string
+  readonly key: KeyObject
+  readonly scheme?: KeyScheme
+}
+
+export type VerificationInput = {
+  readonly subject: Digest
+  readonly roots: readonly TrustRoot[]
+  readonly keys: readonly PublicKey[]
+}
+
+export type CandidateResult = {
+  readonly verified: readonly Verified[]
+  readonly failures: readonly EvidenceFailure[]
+}
