@@ -8,7 +8,7 @@ export type Descriptor = {
   readonly size: number
   readonly annotations: Readonly<Record<string, string>>
   readonly artifactType?: string
-  /** Other places to get the bytes from; containerd tries them before the registry (wire.md B8). */
+  /** Other places to get the bytes from; containerd tries them before the registry. */
   readonly urls?: readonly string[]
   readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string }
 }

@@ -46,11 +46,15 @@ export function parseRegistry(text: string): string | undefined {
   return DOCKER_HUB.has(text) ? 'docker.io' : text
 }
 
+/** Whether `text` is a repository's path in its registry, without host, tag and digest. */
+export function isRepositoryName(text: string): boolean {
+  return text.length <= REPOSITORY_NAME_MAX && NAME.test(text)
+}
+
 /** Checks the name and adds Docker Hub's `library/`; `registry` must be canonical already. */
 export function parseRepository(registry: string, name: string): Repository | undefined {
-  if (name.length > REPOSITORY_NAME_MAX || !NAME.test(name)) return undefined
   const canonical = registry === 'docker.io' && !name.includes('/') ? `library/${name}` : name
-  return { registry, name: canonical }
+  return isRepositoryName(canonical) ? { registry, name: canonical } : undefined
 }
 
 /** True where the first component of an image name denotes a registry and not a path (distribution/reference). */
@@ -58,23 +62,33 @@ export function looksLikeRegistry(component: string): boolean {
   return component.includes('.') || component.includes(':') || component === 'localhost'
 }
 
+/** Takes the registry off the front of an image name, if there is one; checks neither part. */
+export function splitRegistry(path: string): { registry: string | undefined; name: string } {
+  const slash = path.indexOf('/')
+  const first = path.slice(0, Math.max(slash, 0))
+  return looksLikeRegistry(first)
+    ? { registry: first, name: path.slice(slash + 1) }
+    : { registry: undefined, name: path }
+}
+
 /** Parses `alpine`, `ghcr.io/a/b:tag`, `host:5000/a@sha256:…`; undefined where it is no image name. */
 export function parseImageReference(text: string): ImageReference | undefined {
   const at = text.indexOf('@')
-  const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1))
-  if (at !== -1 && digest === undefined) return undefined
   const named = at === -1 ? text : text.slice(0, at)
   const colon = named.indexOf(':', named.lastIndexOf('/') + 1)
+  const repository = parseRepositoryPath(colon === -1 ? named : named.slice(0, colon))
   const tag = parseTag(colon === -1 ? 'latest' : named.slice(colon + 1))
-  const path = colon === -1 ? named : named.slice(0, colon)
-  const slash = path.indexOf('/')
-  const first = slash === -1 ? '' : path.slice(0, slash)
-  const hosted = slash !== -1 && looksLikeRegistry(first)
-  const registry = parseRegistry(hosted ? first : 'docker.io')
-  const repository =
-    registry === undefined ? undefined : parseRepository(registry, hosted ? path.slice(slash + 1) : path)
   if (repository === undefined || tag === undefined) return undefined
-  return { repository, reference: digest === undefined ? { kind: 'tag', tag } : { kind: 'digest', digest } }
+  if (at === -1) return { repository, reference: { kind: 'tag', tag } }
+  const digest = parseDigest(text.slice(at + 1))
+  return digest === undefined ? undefined : { repository, reference: { kind: 'digest', digest } }
+}
+
+/** `alpine`, `acme/app`, `ghcr.io/acme/app`: Docker Hub where the first component denotes no registry. */
+function parseRepositoryPath(path: string): Repository | undefined {
+  const { registry: host, name } = splitRegistry(path)
+  const registry = parseRegistry(host ?? 'docker.io')
+  return registry === undefined ? undefined : parseRepository(registry, name)
 }
 
 export function repositoryName(repository: Repository): string {

@@ -70,7 +70,7 @@ export type Reason = {
 }
 
 export type Cause = {
-  readonly dependency: 'registry' | 'trust' | 'deadline'
+  readonly dependency: 'registry' | 'trust' | 'verifier' | 'deadline'
   readonly message: string
 }
 

@@ -46,6 +46,8 @@ export type StateStore = {
   parentsOfBlob(repository: Repository, digest: Digest): readonly Digest[]
   /** True where this repository was seen to hold the manifest: bytes in the content store are not served without it. */
   hasManifest(repository: Repository, digest: Digest): boolean
+  /** The Content-Type under which this repository's upstream served the manifest; undefined where it never did. */
+  manifestType(repository: Repository, digest: Digest): string | undefined
   addManifest(repository: Repository, digest: Digest, contentType: string): void
   /** True where `digest` is known to be a manifest in any repository. */
   isManifest(digest: Digest): boolean
@@ -59,6 +61,8 @@ export type StateStore = {
 
   /** Writes a decision durably before it returns. A repeat of `key` only counts up. Returns whether it was new. */
   recordDecision(decision: { key: string; id: string; at: Date; json: string }): boolean
+  /** Adds repeats of a decision that were counted in memory; does nothing where it was never recorded. */
+  countDecision(key: string, count: number, at: Date): void
   decisions(
     limit: number,
   ): readonly { id: string; firstAt: Date; lastAt: Date; count: number; json: string }[]

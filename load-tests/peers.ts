@@ -1,0 +1,96 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { answers, freePort, start, type Command, type Running } from '../test/e2e/harness/process.ts'
+import type { SignedImage } from './image.ts'
+
+/** Every program under test runs on this core, and the load generator on the other: nobody gets more than one. */
+export const SERVER_CORE = 0
+export const GENERATOR_CORE = 1
+
+export type Peer = {
+  readonly name: string
+  /** `http://127.0.0.1:port`. */
+  readonly url: string
+  readonly running: Running
+}
+
+/** `taskset` becomes the program, so the pid is the program's own. */
+function pinned(command: string, args: readonly string[], env: Record<string, string> = {}): Command {
+  return { command: 'taskset', args: ['--cpu-list', String(SERVER_CORE), command, ...args], env, quiet: true }
+}
+
+export async function startPortcullisPeer(
+  directory: string,
+  upstream: string,
+  image: SignedImage,
+): Promise<Peer> {
+  const [data, admin] = [await freePort(), await freePort()]
+  const policies = join(directory, 'policies')
+  await mkdir(policies, { recursive: true })
+  const policy = {
+    apiVersion: 'portcullis.dev/v1alpha1',
+    kind: 'ImagePolicy',
+    metadata: { name: 'load' },
+    spec: {
+      mode: 'enforce',
+      images: [{ glob: 'registry.test/**' }],
+      authorities: [{ name: 'key', key: { data: image.publicKey } }],
+    },
+  }
+  await writeFile(join(policies, 'load.yaml'), JSON.stringify(policy))
+  const config = {
+    listen: { data: { host: '127.0.0.1', port: data }, admin: { host: '127.0.0.1', port: admin } },
+    dataDirectory: join(directory, 'data'),
+    upstreams: { 'registry.test': { url: `http://${upstream}`, allowPrivateAddresses: true } },
+    defaultUpstream: 'registry.test',
+    trust: { roots: { 'public-good': { kind: 'public-good' } } },
+    policies: { directory: policies, unmatched: 'enforce' },
+  }
+  const path = join(directory, 'portcullis.yaml')
+  await writeFile(path, JSON.stringify(config))
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  const command = pinned(process.execPath, [main, 'serve', '--config', path], { NODE_ENV: 'production' })
+  const running = await start('portcullis', command, () => answers(`http://127.0.0.1:${admin}/readyz`))
+  return { name: 'Portcullis', url: `http://127.0.0.1:${data}`, running }
+}
+
+export async function startNginxPeer(directory: string, upstream: string): Promise<Peer> {
+  const port = await freePort()
+  await mkdir(directory, { recursive: true })
+  const template = await readFile(new URL('nginx.conf.template', import.meta.url), 'utf8')
+  const text = template
+    .replaceAll('@DIRECTORY@', directory)
+    .replaceAll('@PORT@', String(port))
+    .replaceAll('@UPSTREAM@', upstream)
+  const path = join(directory, 'nginx.conf')
+  await writeFile(path, text)
+  const url = `http://127.0.0.1:${port}`
+  const command = pinned('/usr/sbin/nginx', ['-e', 'stderr', '-p', directory, '-c', path])
+  return {
+    name: 'nginx proxy_cache',
+    url,
+    running: await start('nginx', command, () => answers(`${url}/v2/`)),
+  }
+}
+
+export async function startPullThroughPeer(directory: string, upstream: string): Promise<Peer> {
+  const port = await freePort()
+  await mkdir(directory, { recursive: true })
+  const settings = {
+    version: 0.1,
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: {
+      filesystem: { rootdirectory: join(directory, 'files') },
+      cache: { blobdescriptor: 'inmemory' },
+    },
+    http: { addr: `127.0.0.1:${port}`, secret: 'one-process-only' },
+    proxy: { remoteurl: `http://${upstream}` },
+  }
+  const path = join(directory, 'registry.yml')
+  await writeFile(path, JSON.stringify(settings))
+  const url = `http://127.0.0.1:${port}`
+  const command = pinned('docker-registry', ['serve', path], { GOMAXPROCS: '1' })
+  const running = await start('docker-registry as a pull-through cache', command, () => answers(`${url}/v2/`))
+  return { name: 'docker-registry pull-through', url, running }
+}

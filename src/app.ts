@@ -1,0 +1,117 @@
+import type { HttpBindings } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { Hono, type Context } from 'hono'
+import { errorAnswer, sendAnswer, type Answer } from './http/answer.ts'
+import { parseTarget, type Target } from './http/target.ts'
+import type { Repository } from './oci/reference.ts'
+import type { Metrics } from './record/metrics.ts'
+import type { Logger } from './record/log.ts'
+import { answerBlob, type BlobRouteDeps } from './routes/blob.ts'
+import type { ManifestRoute } from './routes/manifest.ts'
+import { answerReferrers } from './routes/referrers.ts'
+import { fallsBack, headerOf, type RoutedRequest } from './routes/request.ts'
+import { answerTags } from './routes/tags.ts'
+import type { Router } from './upstream/route.ts'
+import type { Upstreams } from './upstream/types.ts'
+
+export type AppDeps = {
+  router: Router
+  manifest: ManifestRoute
+  blob: BlobRouteDeps
+  upstreams: Upstreams
+  metrics: Pick<Metrics, 'httpRequests'>
+  log: Logger
+  deadline: () => AbortSignal
+  elapsed: () => number
+}
+
+type DataContext = Context<{ Bindings: HttpBindings }>
+
+/** The data listener: what containers are pulled through. Read-only, closed-world, one strict parser for every request. */
+export function createApp(deps: AppDeps): Hono<{ Bindings: HttpBindings }> {
+  const app = new Hono<{ Bindings: HttpBindings }>()
+  app.get('*', async (context) => {
+    const start = deps.elapsed()
+    const { route, answer } = await answerRequest(context, deps)
+    return finish(context, { route, start, answer }, deps)
+  })
+  app.all('*', (context) => finish(context, { route: 'none', start: deps.elapsed(), answer: readOnly() }, deps))
+  app.onError((error, context) => {
+    // Nothing of an unknown error leaves; whoever runs this finds all of it in the log.
+    deps.log.error({ event: 'error', err: error, target: context.env.incoming.url }, 'unexpected error')
+    const answer = errorAnswer({ status: 500, code: 'UNKNOWN', message: 'internal error; see the log of the proxy' })
+    return finish(context, { route: 'error', start: deps.elapsed(), answer }, deps)
+  })
+  return app
+}
+
+type Routed = { route: Target['kind'] | 'none'; answer: Answer | 'sent' }
+
+async function answerRequest(context: DataContext, deps: AppDeps): Promise<Routed> {
+  const { incoming, outgoing } = context.env
+  // 1. parse: the raw request target, before any framework has decoded it.
+  const parsed = parseTarget(incoming.url ?? '')
+  if (!parsed.ok) return { route: 'none', answer: errorAnswer(parsed) }
+  const { target } = parsed
+  // 2. route: exactly one upstream, or none.
+  const routed = deps.router.route(target, headerOf(incoming, 'host'))
+  if (!routed.ok) return { route: target.kind, answer: errorAnswer(routed) }
+  if (target.kind === 'ping' || routed.repository === undefined) return { route: 'ping', answer: ping() }
+  const request = routedRequest(context, target, routed.repository)
+  const client = deps.upstreams.client(routed.registry)
+  if (client === undefined) throw new TypeError(`routed to ${routed.registry}, which has no client`)
+  switch (target.kind) {
+    case 'manifest':
+      return { route: 'manifest', answer: await deps.manifest(request, target.reference) }
+    case 'blob':
+      return { route: 'blob', answer: await answerBlob(request, target.digest, { client, outgoing }, deps.blob) }
+    case 'tags':
+      return { route: 'tags', answer: await answerTags(request, target, client, deps.deadline()) }
+    case 'referrers':
+      return { route: 'referrers', answer: await answerReferrers(request, target, client, deps.deadline()) }
+  }
+}
+
+function routedRequest({ env: { incoming } }: DataContext, target: Target, repository: Repository): RoutedRequest {
+  return {
+    method: incoming.method === 'HEAD' ? 'HEAD' : 'GET',
+    repository,
+    ns: target.ns,
+    path: (incoming.url ?? '').split('?', 1)[0] ?? '',
+    fallsBack: fallsBack(target.ns, headerOf(incoming, 'user-agent')),
+    range: headerOf(incoming, 'range'),
+    ifRange: headerOf(incoming, 'if-range'),
+  }
+}
+
+/** 10. answer: written here and nowhere else, with the one log line and the one count of the request. */
+function finish(
+  { env: { incoming, outgoing } }: DataContext,
+  { route, start, answer }: { route: string; start: number; answer: Answer | 'sent' },
+  { metrics, log, elapsed }: AppDeps,
+): Response {
+  const method = incoming.method ?? ''
+  if (answer !== 'sent') sendAnswer(answer, outgoing, method)
+  const status = outgoing.statusCode
+  metrics.httpRequests.inc({ route, method: method === 'GET' || method === 'HEAD' ? method : 'other', status })
+  log.info(
+    { event: 'request', method, target: incoming.url, route, status, client: incoming.socket.remoteAddress, ms: elapsed() - start },
+    'request',
+  )
+  return RESPONSE_ALREADY_SENT
+}
+
+function ping(): Answer {
+  const body = Buffer.from('{}')
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': String(body.length),
+    'docker-distribution-api-version': 'registry/2.0',
+  }
+  return { status: 200, headers, body }
+}
+
+function readOnly(): Answer {
+  const headers = { allow: 'GET, HEAD' }
+  return errorAnswer({ status: 405, code: 'UNSUPPORTED', message: 'this is a read-only mirror: push to the registry itself', headers })
+}

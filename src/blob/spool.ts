@@ -1,0 +1,192 @@
+import { open, type FileHandle } from 'node:fs/promises'
+import type { IncomingContent } from '../store/types.ts'
+
+/** How far one reader has come; the spool keeps in memory what the slowest still needs. */
+export type Cursor = { position: number }
+
+export type SpoolOptions = {
+  /** The file to spool to; absent or rejecting, everything goes through memory. */
+  readonly createIncoming: (() => Promise<IncomingContent>) | undefined
+  /** Bytes in memory at which append waits for readers. */
+  readonly windowBytesMax: number
+  /** Told once, when bytes begin to go through memory although there was to be a file. */
+  readonly onDiskTrouble: () => void
+}
+
+type Chunk = { readonly start: number; readonly bytes: Buffer }
+
+/**
+ * Bytes that one writer appends and many readers read at their own pace. On disk while the disk takes them: nobody
+ * waits for anybody. When it does not (full, read-only, broken), later bytes pass through a window in memory, and the
+ * writer waits for the slowest reader.
+ */
+export class BlobSpool {
+  readonly #options: SpoolOptions
+  #incoming: IncomingContent | undefined
+  #file: FileHandle | undefined
+  #fileBytes = 0
+  #window: Chunk[] = []
+  #received = 0
+  #isOnDisk = false
+  readonly #cursors = new Set<Cursor>()
+  #hadReaders = false
+  #wakeWriter: (() => void) | undefined
+
+  private constructor(options: SpoolOptions) {
+    this.#options = options
+  }
+
+  static async open(options: SpoolOptions): Promise<BlobSpool> {
+    const spool = new BlobSpool(options)
+    if (options.createIncoming === undefined) return spool
+    try {
+      spool.#incoming = await options.createIncoming()
+      spool.#file = await open(spool.#incoming.path, 'r')
+      spool.#isOnDisk = true
+    } catch {
+      // The store has reported why. One failure is enough to go without it.
+      await spool.#incoming?.discard()
+      spool.#incoming = undefined
+      options.onDiskTrouble()
+    }
+    return spool
+  }
+
+  /** Bytes appended so far. */
+  get received(): number {
+    return this.#received
+  }
+
+  /** True while every byte goes to the file, so that the writer needs no readers. */
+  get isOnDisk(): boolean {
+    return this.#isOnDisk
+  }
+
+  /** True where a reader that starts at `position` still finds everything from there on. */
+  reaches(position: number): boolean {
+    const windowStart = this.#window[0]?.start ?? this.#received
+    return position >= windowStart || windowStart === this.#fileBytes
+  }
+
+  /** A reader at `position`; give it back with `leave`. */
+  enter(position: number): Cursor {
+    const cursor = { position }
+    this.#cursors.add(cursor)
+    this.#hadReaders = true
+    return cursor
+  }
+
+  leave(cursor: Cursor): void {
+    this.#cursors.delete(cursor)
+    this.#trim()
+  }
+
+  /** Resolves when the bytes are kept and there is room for more. */
+  async append(chunk: Buffer, signal: AbortSignal): Promise<void> {
+    if (!this.#isOnDisk || !(await this.#appendToFile(chunk))) {
+      this.#window.push({ start: this.#received, bytes: chunk })
+      this.#received += chunk.length
+      await this.#roomInWindow(signal)
+    }
+  }
+
+  async #appendToFile(chunk: Buffer): Promise<boolean> {
+    try {
+      await this.#incoming?.write(chunk)
+    } catch {
+      // Reported by the store. What is in the file so far is whole and stays readable.
+      this.#isOnDisk = false
+      this.#options.onDiskTrouble()
+      return false
+    }
+    this.#fileBytes += chunk.length
+    this.#received += chunk.length
+    return true
+  }
+
+  /** At most `length` bytes from the cursor on, which moves; the caller asks only for bytes that were appended. */
+  async read(cursor: Cursor, length: number): Promise<Buffer> {
+    const { position } = cursor
+    const bytes =
+      position < this.#fileBytes
+        ? await this.#readFile(position, Math.min(length, this.#fileBytes - position))
+        : this.#readWindow(position, length)
+    cursor.position += bytes.length
+    this.#trim()
+    return bytes
+  }
+
+  async #readFile(position: number, length: number): Promise<Buffer> {
+    if (this.#file === undefined) throw new Error('the spool is closed')
+    const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafeSlow(length), 0, length, position)
+    if (bytesRead === 0) throw new Error('the spool file is shorter than what was written to it')
+    return buffer.subarray(0, bytesRead)
+  }
+
+  #readWindow(position: number, length: number): Buffer {
+    const chunk = this.#window.find(
+      ({ start, bytes }) => position >= start && position < start + bytes.length,
+    )
+    if (chunk === undefined) throw new Error('the bytes have left the spool')
+    const from = position - chunk.start
+    return chunk.bytes.subarray(from, from + length)
+  }
+
+  /** Forgets what every reader has, and lets the writer go on where that made room. */
+  #trim(): void {
+    const needed = this.#firstNeeded()
+    const kept = this.#window.findIndex(({ start, bytes }) => start + bytes.length > needed)
+    this.#window.splice(0, kept === -1 ? this.#window.length : kept)
+    if (this.#hasRoom()) this.#wakeWriter?.()
+  }
+
+  /** Until the first reader everything; when all have what they want, nothing. */
+  #firstNeeded(): number {
+    if (!this.#hadReaders) return 0
+    if (this.#cursors.size === 0) return this.#received
+    return Math.min(...[...this.#cursors].map(({ position }) => position))
+  }
+
+  #hasRoom(): boolean {
+    return this.#received - Math.max(this.#fileBytes, this.#firstNeeded()) < this.#options.windowBytesMax
+  }
+
+  async #roomInWindow(signal: AbortSignal): Promise<void> {
+    this.#trim()
+    signal.throwIfAborted()
+    if (this.#hasRoom()) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const wake = (): void => resolve()
+    this.#wakeWriter = wake
+    signal.addEventListener('abort', wake, { once: true })
+    await promise
+    signal.removeEventListener('abort', wake)
+    this.#wakeWriter = undefined
+    signal.throwIfAborted()
+  }
+
+  /** Makes the file content, where it holds everything. The digest was checked. Never rejects. */
+  async commit(): Promise<void> {
+    if (!this.#isOnDisk) return await this.discard()
+    try {
+      await this.#incoming?.commit()
+    } catch {
+      // Reported by the store; readers have the open file.
+    }
+    this.#incoming = undefined
+  }
+
+  /** Removes the file's name; readers that are still there read on from the open file. Never rejects. */
+  async discard(): Promise<void> {
+    await this.#incoming?.discard()
+    this.#incoming = undefined
+  }
+
+  /** When neither the writer nor a reader needs it any more. */
+  async close(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    this.#window = []
+    await file?.close().catch(() => undefined)
+  }
+}

@@ -1,0 +1,76 @@
+import { parseRegistry } from '../oci/reference.ts'
+import type { Finding } from '../policy/problem.ts'
+import type { ConfigDocument } from './schema.ts'
+
+/** What is wrong with a configuration though each value alone is right. */
+export function crossChecks(config: ConfigDocument): readonly Finding[] {
+  return [
+    ...checkPorts(config),
+    ...checkDefaultUpstream(config),
+    ...checkNames(config),
+    ...checkCredentials(config),
+    ...checkPolicies(config),
+  ]
+}
+
+function checkPorts({ listen: { data, admin } }: ConfigDocument): readonly Finding[] {
+  if (data.port !== admin.port || data.port === 0) return []
+  const message = `found ${admin.port}, which is the data listener's port too; expected another`
+  return [{ path: ['listen', 'admin', 'port'], message }]
+}
+
+function checkDefaultUpstream({ defaultUpstream, upstreams }: ConfigDocument): readonly Finding[] {
+  if (defaultUpstream === null || Object.hasOwn(upstreams, defaultUpstream)) return []
+  const known = Object.keys(upstreams).join(', ')
+  const message = `found ${JSON.stringify(defaultUpstream)}, which upstreams does not list; expected null or one of ${known}`
+  return [{ path: ['defaultUpstream'], message }]
+}
+
+/** One name, one registry: a name with two meanings would let one registry's images in under another's policy. */
+function checkNames({ upstreams }: ConfigDocument): readonly Finding[] {
+  const aliases = new Map(Object.keys(upstreams).map((registry) => [registry, registry]))
+  const virtualHosts = new Map<string, string>()
+  const findings: Finding[] = []
+  const claim = (
+    owners: Map<string, string>,
+    name: string,
+    registry: string,
+    path: Finding['path'],
+  ): void => {
+    const owner = owners.get(name)
+    if (owner === undefined) owners.set(name, registry)
+    else findings.push({ path, message: `found ${JSON.stringify(name)}, which already means ${owner}` })
+  }
+  for (const [registry, upstream] of Object.entries(upstreams)) {
+    for (const [index, alias] of upstream.aliases.entries()) {
+      claim(aliases, parseRegistry(alias) ?? alias, registry, ['upstreams', registry, 'aliases', index])
+    }
+    for (const [index, host] of upstream.virtualHosts.entries()) {
+      claim(virtualHosts, host, registry, ['upstreams', registry, 'virtualHosts', index])
+    }
+  }
+  return findings
+}
+
+function checkCredentials({ upstreams }: ConfigDocument): readonly Finding[] {
+  return Object.entries(upstreams).flatMap(([registry, { url, auth }]) => {
+    if (auth === undefined || url === undefined) return []
+    const { protocol, hostname } = new URL(url)
+    if (protocol === 'https:' || isLoopback(hostname)) return []
+    const message =
+      'found credentials for a plain http:// upstream, which would send them in clear; use https://'
+    return [{ path: ['upstreams', registry, 'auth'], message }]
+  })
+}
+
+function checkPolicies({ policies }: ConfigDocument): readonly Finding[] {
+  if (policies.unmatched !== 'enforce' || policies.directory !== undefined) return []
+  const message =
+    'found "enforce" without policies.directory, which would refuse every image; set the directory'
+  return [{ path: ['policies', 'unmatched'], message }]
+}
+
+/** Traffic to this machine itself crosses no network. */
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
+}

@@ -1,0 +1,97 @@
+import { pathText, type Finding, type Path } from '../policy/problem.ts'
+import type { ReadFile } from './environment.ts'
+import type { Config, ConfigDocument, TrustRootEntry, UpstreamEntry } from './schema.ts'
+
+/** A file that the configuration names and that must be there. */
+type NamedFile = { readonly at: Path; readonly path: string }
+
+/**
+ * Turns a checked document into the configuration of the program: paths as the process sees them, secrets and
+ * certificates read. A file that cannot be read is found now and not at the first pull that needs it.
+ */
+export async function resolveConfig(
+  document: ConfigDocument,
+  pathOf: (path: string, at: Path) => string,
+  readFile: ReadFile,
+): Promise<{ readonly config: Config; readonly findings: readonly Finding[] }> {
+  const texts = new Map<string, string>()
+  const findings: Finding[] = []
+  const reads = namedFiles(document).map(async ({ at, path }) => {
+    try {
+      texts.set(pathText(at), await readFile(pathOf(path, at)))
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : 'unknown error'
+      findings.push({ path: at, message: `found no readable file: ${reason}` })
+    }
+  })
+  await Promise.all(reads)
+  const textAt = (...at: Path): string => texts.get(pathText(at)) ?? ''
+  const upstreams = Object.entries(document.upstreams).map(
+    ([registry, upstream]) => [registry, upstreamEntry(registry, upstream, textAt)] as const,
+  )
+  const config = { ...withPaths(document, pathOf), upstreams: new Map(upstreams) }
+  return { config, findings: findings.toSorted((a, b) => (pathText(a.path) < pathText(b.path) ? -1 : 1)) }
+}
+
+function namedFiles({ listen, upstreams, trust, dockerConfig }: ConfigDocument): readonly NamedFile[] {
+  const named: { at: Path; path: string | undefined }[] = [
+    { at: ['listen', 'data', 'tls', 'cert'], path: listen.data.tls?.cert },
+    { at: ['listen', 'data', 'tls', 'key'], path: listen.data.tls?.key },
+    { at: ['dockerConfig'], path: dockerConfig },
+  ]
+  for (const [registry, { auth, ca }] of Object.entries(upstreams)) {
+    named.push({ at: ['upstreams', registry, 'auth', 'passwordFile'], path: auth?.passwordFile })
+    named.push({ at: ['upstreams', registry, 'ca'], path: ca })
+  }
+  for (const [name, root] of Object.entries(trust.roots)) {
+    const path = root.kind === 'pinned' ? root.path : undefined
+    named.push({ at: ['trust', 'roots', name, 'path'], path })
+  }
+  return named.flatMap(({ at, path }) => (path === undefined ? [] : [{ at, path }]))
+}
+
+function upstreamEntry(
+  registry: string,
+  upstream: ConfigDocument['upstreams'][string],
+  textAt: (...at: Path) => string,
+): UpstreamEntry {
+  const { url, auth, ca, ...rest } = upstream
+  const at = ['upstreams', registry]
+  const password = auth?.password ?? textAt(...at, 'auth', 'passwordFile').replace(/\r?\n$/, '')
+  return {
+    ...rest,
+    registry,
+    url: (url ?? `https://${registry}`).replace(/\/+$/, ''),
+    ...(auth === undefined ? {} : { auth: { username: auth.username, password } }),
+    ...(ca === undefined ? {} : { ca: textAt(...at, 'ca') }),
+  }
+}
+
+function withPaths(
+  document: ConfigDocument,
+  pathOf: (path: string, at: Path) => string,
+): Omit<Config, 'upstreams'> {
+  const { listen, policies, dockerConfig, trust } = document
+  const { tls, ...data } = listen.data
+  const { directory, ...rules } = policies
+  const at = ['listen', 'data', 'tls']
+  const secure =
+    tls === undefined
+      ? {}
+      : { tls: { cert: pathOf(tls.cert, [...at, 'cert']), key: pathOf(tls.key, [...at, 'key']) } }
+  const roots = Object.entries(trust.roots).map(([name, root]): [string, TrustRootEntry] => {
+    if (root.kind === 'public-good') return [name, root]
+    return [name, { ...root, path: pathOf(root.path, ['trust', 'roots', name, 'path']) }]
+  })
+  return {
+    ...document,
+    dataDirectory: pathOf(document.dataDirectory, ['dataDirectory']),
+    listen: { ...listen, data: { ...data, ...secure } },
+    policies: {
+      ...rules,
+      ...(directory === undefined ? {} : { directory: pathOf(directory, ['policies', 'directory']) }),
+    },
+    trust: { roots: new Map(roots) },
+    ...(dockerConfig === undefined ? {} : { dockerConfig: pathOf(dockerConfig, ['dockerConfig']) }),
+  }
+}

@@ -1,0 +1,62 @@
+import { matchesDigest, type Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest-types.ts'
+import { readAtMost } from '../upstream/body.ts'
+import { UpstreamError } from '../upstream/types.ts'
+import type { Candidate } from '../verify/types.ts'
+import type { FoundLayer } from './evidence-manifest.ts'
+import { recordError, reject, type Findings } from './findings.ts'
+import type { Place } from './look-up.ts'
+
+/** The bytes of a small blob, their size and digest checked. Rejects with UpstreamError. */
+async function readBlob(place: Place, descriptor: Descriptor): Promise<Buffer> {
+  const { client, repository, signal } = place
+  const { digest, size } = descriptor
+  const blob = await client.getBlob(repository, digest, 0, signal)
+  if (blob.size !== undefined && blob.size !== size) {
+    blob.body.destroy()
+    throw new UpstreamError(
+      'invalid',
+      `blob ${digest} has ${blob.size} bytes where its manifest says ${size}`,
+    )
+  }
+  const read = await readAtMost(blob.body, size).catch((cause: unknown) => {
+    const message = `blob ${digest}: the connection ended before the blob did`
+    throw new UpstreamError(signal.aborted ? 'timeout' : 'unavailable', message, { cause })
+  })
+  if (!read.whole || !matchesDigest(read.bytes, digest)) {
+    throw new UpstreamError('invalid', `blob ${digest} does not have the bytes of its digest`)
+  }
+  return read.bytes
+}
+
+function toCandidate({ form, source, descriptor }: FoundLayer, bytes: Buffer): Candidate {
+  return form === 'bundle'
+    ? { form, source, bytes }
+    : { form, source, bytes, annotations: descriptor.annotations }
+}
+
+export type BlobCache = Map<Digest, Promise<Buffer>>
+
+/** Fetches one layer's blob. Signatures of one payload share a blob and differ in annotations: it is fetched once. */
+export async function fetchCandidate(
+  place: Place,
+  layer: FoundLayer,
+  shared: { readonly blobs: BlobCache; readonly findings: Findings },
+): Promise<Candidate | undefined> {
+  const { digest } = layer.descriptor
+  const pending = shared.blobs.get(digest) ?? readBlob(place, layer.descriptor)
+  shared.blobs.set(digest, pending)
+  try {
+    const bytes = await pending
+    // Another layer may have named the same blob with another size; one of the two manifests is wrong.
+    if (bytes.length === layer.descriptor.size) return toCandidate(layer, bytes)
+    reject(
+      shared.findings,
+      layer.source,
+      `blob ${digest} has ${bytes.length} bytes, not ${layer.descriptor.size}`,
+    )
+  } catch (error) {
+    recordError(shared.findings, error, { what: 'evidence-blob', source: layer.source })
+  }
+  return undefined
+}

@@ -1,0 +1,58 @@
+import type { Signer, Verified } from '../verify/types.ts'
+import { matchesString } from './matcher.ts'
+import type { Authority, Verdict } from './types.ts'
+
+/** One thing that an authority must have vouched for. */
+export type Need =
+  | { readonly kind: 'signature' }
+  | { readonly kind: 'attestation'; readonly name: string; readonly predicateType: string }
+
+type Satisfied = Extract<Verdict, { kind: 'satisfied' }>['by'][number]
+
+/** Never empty: an authority that asks for no attestation asks for a signature. */
+export function needsOf(authority: Authority): readonly Need[] {
+  if (authority.attestations.length === 0) return [{ kind: 'signature' }]
+  return authority.attestations.map((attestation) => ({ kind: 'attestation', ...attestation }))
+}
+
+export function meets(need: Need, { claim }: Verified): boolean {
+  if (need.kind === 'signature') return claim.kind === 'signature'
+  return claim.kind === 'attestation' && claim.statement.predicateType === need.predicateType
+}
+
+/** Whether `signer` is who the authority names: root, issuer and subject together, or one of its keys. */
+export function isSigner(authority: Authority, signer: Signer): boolean {
+  const expected = authority.signer
+  if (expected.kind === 'key') {
+    return signer.kind === 'key' && expected.keys.some(({ id }) => id === signer.key)
+  }
+  if (signer.kind !== 'keyless' || signer.trustRoot !== expected.trustRoot) return false
+  return expected.identities.some(
+    ({ issuer, subject }) =>
+      matchesString(issuer, signer.identity.issuer) && matchesString(subject, signer.identity.subject),
+  )
+}
+
+/** Keyless evidence is only ever verified with a log entry or timestamp; for keys the authority decides. */
+export function isLoggedFor(authority: Authority, { logs }: Verified): boolean {
+  return (
+    authority.signer.kind === 'keyless' || authority.signer.transparencyLog === 'optional' || logs.length > 0
+  )
+}
+
+/** What satisfies the authority, by signer; empty where a single need is not met. */
+export function satisfiedBy(authority: Authority, verified: readonly Verified[]): readonly Satisfied[] {
+  const own = verified.filter((one) => isSigner(authority, one.signer) && isLoggedFor(authority, one))
+  const needs = needsOf(authority)
+  if (!needs.every((need) => own.some((one) => meets(need, one)))) return []
+  const used = own.filter((one) => needs.some((need) => meets(need, one)))
+  const bySigner = Map.groupBy(used, ({ signer }) => signerKey(signer))
+  return [...bySigner.values()].flatMap((group) =>
+    group.slice(0, 1).map(({ signer }) => ({ authority: authority.name, signer, verified: group })),
+  )
+}
+
+function signerKey(signer: Signer): string {
+  if (signer.kind === 'key') return signer.key
+  return JSON.stringify([signer.trustRoot, signer.identity.issuer, signer.identity.subject])
+}

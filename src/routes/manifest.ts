@@ -1,0 +1,115 @@
+import { LRUCache } from 'lru-cache'
+import { errorAnswer, printable, type Answer } from '../http/answer.ts'
+import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
+import { digestOf, type Digest } from '../oci/digest.ts'
+import { MEDIA_TYPE } from '../oci/manifest-types.ts'
+import { repositoryName, type ManifestReference } from '../oci/reference.ts'
+import type { Mode } from '../policy/types.ts'
+import type { Pull, PullAnswer } from '../pull.ts'
+import type { FetchedManifest } from '../upstream/manifest-source.ts'
+import { UpstreamError } from '../upstream/types.ts'
+import type { RoutedRequest } from './request.ts'
+
+export type ManifestRouteDeps = {
+  pull: Pull
+  modeOf(repositoryName: string): Mode
+  /** `auto`: clients that would ask the real registry after a refusal get one that leaves them nothing to ask for. */
+  hardStop: 'auto' | 'off'
+  deadline: () => AbortSignal
+  /** Told of every pull that reached a decision. */
+  onPull(answer: PullAnswer): void
+}
+
+export type ManifestRoute = (request: RoutedRequest, reference: ManifestReference) => Promise<Answer>
+
+/** Refusal documents by digest. One that is forgotten is still refused: no registry has that digest. */
+const REFUSALS_MAX = 10_000
+const RETRY_AFTER_SECONDS = 5
+/** Seconds; a digest never changes its bytes, but a policy may change what it is worth. */
+const DIGEST_MAX_AGE_SECONDS = 60
+
+export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
+  const refusals = new LRUCache<Digest, Answer>({ max: REFUSALS_MAX })
+  const heads = new WeakMap<FetchedManifest, Readonly<Record<string, string>>>()
+
+  return async function answerManifest(request, reference) {
+    const refusal = reference.kind === 'digest' ? refusals.get(reference.digest) : undefined
+    if (refusal !== undefined) return refusal
+    const answer = await judgedAnswer(request, reference)
+    if (answer.status < 400 || deps.hardStop === 'off' || !request.fallsBack || request.method !== 'HEAD') return answer
+    if (deps.modeOf(repositoryName(request.repository)) !== 'enforce') return answer
+    return hardStop(answer, reference)
+  }
+
+  async function judgedAnswer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
+    try {
+      const pulled = await deps.pull({ repository: request.repository, reference, deadline: deps.deadline() })
+      deps.onPull(pulled)
+      return pulled.kind === 'serve' ? served(request, reference, pulled) : refused(pulled)
+    } catch (error) {
+      if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'manifest')
+      throw error
+    }
+  }
+
+  function served(
+    request: RoutedRequest,
+    reference: ManifestReference,
+    { manifest, warnings, decision }: PullAnswer & { kind: 'serve' },
+  ): Answer {
+    let head = heads.get(manifest)
+    if (head === undefined) heads.set(manifest, (head = headOf(manifest)))
+    if (reference.kind === 'tag' && request.ns === undefined && warnings.length === 0) {
+      return { status: 200, headers: head, body: manifest.bytes }
+    }
+    const headers: Record<string, string> = { ...head }
+    if (reference.kind === 'digest') headers['cache-control'] = `private, max-age=${DIGEST_MAX_AGE_SECONDS}`
+    if (request.ns !== undefined) headers['oci-namespace'] = request.ns
+    if (warnings.length > 0) {
+      headers['warning'] = warnings.map((text) => `299 - "${quoted(text)}"`).join(', ')
+      headers['x-portcullis-decision-id'] = decision.id
+    }
+    return { status: 200, headers, body: manifest.bytes }
+  }
+
+  /**
+   * By tag: HEAD names a document that only this proxy has, so a client that falls back asks the real registry for a
+   * digest it does not hold. By digest: a redirect without Location, at which containerd stops resolving.
+   */
+  function hardStop(answer: Answer, reference: ManifestReference): Answer {
+    if (reference.kind === 'digest') return { ...answer, status: 300 }
+    const digest = digestOf(answer.body)
+    refusals.set(digest, answer)
+    const headers = {
+      'content-type': MEDIA_TYPE.ociManifest,
+      'content-length': String(answer.body.length),
+      'docker-content-digest': digest,
+      'docker-distribution-api-version': 'registry/2.0',
+      'cache-control': 'no-store',
+    }
+    return { status: 200, headers, body: answer.body }
+  }
+}
+
+function refused({ kind, line, reasonPhrase, decision }: PullAnswer & { kind: 'refuse' | 'hold' }): Answer {
+  const id = { 'x-portcullis-decision-id': decision.id }
+  if (kind === 'refuse') return errorAnswer({ status: 403, code: 'DENIED', message: line, reasonPhrase, headers: id })
+  const headers = { ...id, 'retry-after': String(RETRY_AFTER_SECONDS) }
+  return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: line, reasonPhrase, headers })
+}
+
+function headOf({ digest, bytes, parsed }: FetchedManifest): Readonly<Record<string, string>> {
+  return {
+    // From the body, never from upstream's header: the two must not tell clients different things (CVE-2021-41190).
+    'content-type': parsed.ok ? parsed.manifest.mediaType : 'application/octet-stream',
+    'content-length': String(bytes.length),
+    'docker-content-digest': digest,
+    'docker-distribution-api-version': 'registry/2.0',
+    etag: `"${digest}"`,
+  }
+}
+
+/** RFC 9111 section 5.5: the text of a warning is a quoted-string. */
+function quoted(text: string): string {
+  return printable(text).replace(/["\\]/g, "'")
+}

@@ -1,0 +1,51 @@
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+
+/** Bytes. Registry clients send small heads; a bearer token may take a few KiB. */
+const HEADER_BYTES_MAX = 16 * 1024
+const HEADERS_TIMEOUT_MS = 10_000
+/** Longer than the idle time of common load balancers (60 s), so that they close first. */
+const KEEP_ALIVE_MS = 75_000
+
+export type ListenOptions = {
+  host: string
+  port: number
+  tls?: { cert: string; key: string } | undefined
+}
+
+export type Listener = {
+  readonly address: AddressInfo
+  /** Stops accepting, lets running answers end, and after `drainMs` cuts what is left. */
+  close(drainMs: number): Promise<void>
+}
+
+/** HTTP/1.1 only: HTTP/2 has no reason phrase, the one text that some clients show of a refusal. */
+export async function listen(handler: RequestListener, options: ListenOptions): Promise<Listener> {
+  const settings = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    insecureHTTPParser: false,
+    noDelay: true,
+  }
+  const server: Server =
+    options.tls === undefined
+      ? createHttpServer(settings, handler)
+      : createHttpsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, handler)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options.port, options.host, resolve)
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new TypeError('a TCP listener has an address')
+  return { address, close: (drainMs) => close(server, drainMs) }
+}
+
+async function close(server: Server, drainMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const cut = setTimeout(() => server.closeAllConnections(), drainMs)
+  await closed
+  clearTimeout(cut)
+}

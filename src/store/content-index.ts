@@ -1,0 +1,80 @@
+import { parseDigest, type Digest } from '../oci/digest.ts'
+import { inTransaction, integerOf, textOf, type Database } from './database.ts'
+
+/** What the content directory holds and when each entry was last used, so that nothing scans it on the way. */
+export type ContentIndex = {
+  size(digest: Digest): number | undefined
+  /** Notes a use in memory; it is written with the next change, so that a hit writes nothing. */
+  use(digest: Digest): void
+  add(digest: Digest, size: number): void
+  /** As add, for a file that was found without an entry; does nothing where there is one. */
+  adopt(digest: Digest, size: number, usedAt: Date): void
+  remove(digest: Digest): void
+  totalBytes(): number
+  /** By the uses that were flushed. */
+  leastRecentlyUsed(limit: number): readonly Digest[]
+  /** Writes the uses noted so far. */
+  flush(): void
+}
+
+/** Beyond this many the oldest notes are written; a use that is lost in a crash only makes eviction less exact. */
+const USES_IN_MEMORY_MAX = 4_096
+
+/** Throws what node:sqlite throws. */
+export function createContentIndex(database: Database, now: () => Date): ContentIndex {
+  const select = database.prepare('SELECT size FROM content WHERE digest = ?')
+  const insert = database.prepare('INSERT OR IGNORE INTO content (digest, size, used_at) VALUES (?, ?, ?)')
+  const remove = database.prepare('DELETE FROM content WHERE digest = ?')
+  const use = database.prepare('UPDATE content SET used_at = ? WHERE digest = ?')
+  const oldest = database.prepare('SELECT digest FROM content ORDER BY used_at LIMIT ?')
+  const uses = new Map<Digest, number>()
+  let totalBytes = sumOf(database)
+
+  function sizeOf(digest: Digest): number | undefined {
+    const row = select.get(digest)
+    return row === undefined ? undefined : integerOf(row, 'size')
+  }
+
+  function drop(digest: Digest): void {
+    const size = sizeOf(digest)
+    if (size === undefined) return
+    remove.run(digest)
+    uses.delete(digest)
+    totalBytes -= size
+  }
+
+  function insertNew(digest: Digest, size: number, usedAtMs: number): void {
+    if (Number(insert.run(digest, size, usedAtMs).changes) > 0) totalBytes += size
+  }
+
+  function flush(): void {
+    if (uses.size === 0) return
+    inTransaction(database, () => {
+      for (const [digest, usedAtMs] of uses) use.run(usedAtMs, digest)
+    })
+    uses.clear()
+  }
+
+  return {
+    size: sizeOf,
+    use(digest) {
+      uses.set(digest, now().getTime())
+      if (uses.size >= USES_IN_MEMORY_MAX) flush()
+    },
+    add(digest, size) {
+      drop(digest)
+      insertNew(digest, size, now().getTime())
+    },
+    adopt: (digest, size, usedAt) => insertNew(digest, size, usedAt.getTime()),
+    remove: drop,
+    totalBytes: () => totalBytes,
+    leastRecentlyUsed: (limit) =>
+      oldest.all(limit).flatMap((row) => parseDigest(textOf(row, 'digest')) ?? []),
+    flush,
+  }
+}
+
+function sumOf(database: Database): number {
+  const row = database.prepare('SELECT coalesce(sum(size), 0) AS size FROM content').get()
+  return row === undefined ? 0 : integerOf(row, 'size')
+}

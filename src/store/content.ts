@@ -1,0 +1,304 @@
+import * as nodeFiles from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { matchesDigest, type Digest } from '../oci/digest.ts'
+import { contentPath, DIRECTORY_MODE, FILE_MODE, listContent, type Files } from './content-files.ts'
+import { createContentIndex, type ContentIndex } from './content-index.ts'
+import type { Database } from './database.ts'
+import { isMissing, StoreError, storeError } from './error.ts'
+import { IncomingFile } from './incoming.ts'
+import type { ContentStore, IncomingContent } from './types.ts'
+
+export type ContentStoreOptions = {
+  /** Belongs to this process alone: what lies in `incoming/` at start is removed. */
+  directory: string
+  /** Budget for everything stored and on its way in, in bytes. */
+  bytesMax: number
+  /** Holds the index. */
+  database: Database
+  now: () => Date
+  /** Told of every failure of the disk; requests go on without the cache. */
+  onError: (error: StoreError) => void
+  files?: Files
+}
+
+export type DirectoryContentStore = ContentStore & {
+  /** Settles when files that the index does not know have been taken in: after a crash, or a lost database. */
+  readonly reconciled: Promise<void>
+  /** Waits for what is being moved or removed, and writes the index. Open streams are left to their readers. */
+  close(): Promise<void>
+}
+
+/** Bytes a read from disk: fewer trips through the thread pool than Node's 64 KiB. */
+const READ_BYTES = 256 * 1024
+const VICTIMS_AT_ONCE = 32
+
+/** Throws StoreError where the directory cannot be made or written at all. */
+export async function openContentStore(options: ContentStoreOptions): Promise<DirectoryContentStore> {
+  const files = options.files ?? nodeFiles
+  const incoming = join(options.directory, 'incoming')
+  try {
+    // Leftovers of a crash. Nothing in here was ever content.
+    await files.rm(incoming, { force: true, recursive: true })
+    await files.mkdir(incoming, { recursive: true, mode: DIRECTORY_MODE })
+    return new DiskContentStore(options, files, createContentIndex(options.database, options.now))
+  } catch (error) {
+    throw storeError(`cannot use the content directory ${options.directory}`, error)
+  }
+}
+
+class DiskContentStore implements DirectoryContentStore {
+  readonly reconciled: Promise<void>
+  readonly #options: ContentStoreOptions
+  readonly #files: Files
+  readonly #index: ContentIndex
+  /** Open streams by digest. */
+  readonly #inUse = new Map<Digest, number>()
+  /** The tail of a queue: a file and its entry in the index change together, one digest after another. */
+  #changes: Promise<unknown> = Promise.resolve()
+  #incomingBytes = 0
+  #incomingCount = 0
+  #closed = false
+
+  constructor(options: ContentStoreOptions, files: Files, index: ContentIndex) {
+    this.#options = options
+    this.#files = files
+    this.#index = index
+    this.reconciled = this.#reconcile()
+  }
+
+  size(digest: Digest): number | undefined {
+    try {
+      const size = this.#index.size(digest)
+      if (size !== undefined) this.#index.use(digest)
+      return size
+    } catch (error) {
+      this.#report('cannot read the content index', error)
+      return undefined
+    }
+  }
+
+  async read(digest: Digest): Promise<Buffer | undefined> {
+    const size = this.size(digest)
+    if (size === undefined) return undefined
+    try {
+      const bytes = await this.#files.readFile(this.#path(digest))
+      if (bytes.length === size && matchesDigest(bytes, digest)) return bytes
+      await this.#dropDamaged(digest, 'its bytes have changed')
+    } catch (error) {
+      await this.#dropUnreadable(digest, error)
+    }
+    return undefined
+  }
+
+  async open(digest: Digest, range?: { start: number; end: number }): Promise<Readable | undefined> {
+    const size = this.size(digest)
+    if (size === undefined) return undefined
+    this.#pin(digest)
+    let handle: FileHandle | undefined
+    try {
+      handle = await this.#files.open(this.#path(digest), 'r')
+      if ((await handle.stat()).size === size) return this.#stream(digest, handle, range)
+      await handle.close()
+      this.#unpin(digest)
+      await this.#dropDamaged(digest, 'its length has changed')
+    } catch (error) {
+      await handle?.close().catch(() => undefined)
+      this.#unpin(digest)
+      await this.#dropUnreadable(digest, error)
+    }
+    return undefined
+  }
+
+  #stream(digest: Digest, handle: FileHandle, range: { start: number; end: number } | undefined): Readable {
+    const stream = handle.createReadStream({ ...range, highWaterMark: READ_BYTES })
+    stream.once('error', (error) => {
+      this.#report(`cannot read ${digest}`, error)
+      // The next request gets it from upstream again instead of the same broken sector.
+      if (!this.#closed) void this.#drop(digest)
+    })
+    stream.once('close', () => this.#unpin(digest))
+    return stream
+  }
+
+  async put(digest: Digest, bytes: Buffer): Promise<void> {
+    if (this.size(digest) === bytes.length) return
+    let incoming: IncomingContent | undefined
+    try {
+      incoming = await this.createIncoming(digest)
+      await incoming.write(bytes)
+      await incoming.commit()
+    } catch {
+      // Reported where it happened. The caller has the bytes and goes on with them.
+      await incoming?.discard()
+    }
+  }
+
+  async createIncoming(digest: Digest): Promise<IncomingContent> {
+    this.#incomingCount += 1
+    const name = `${digest.replace(':', '-')}.${this.#incomingCount}`
+    const path = join(this.#options.directory, 'incoming', name)
+    try {
+      const handle = await this.#files.open(path, 'wx', FILE_MODE)
+      return new IncomingFile(path, handle, {
+        reserve: (count, total) => this.#reserve(count, total),
+        adopt: (from, size) => this.#adopt(digest, from, size),
+        release: (count) => void (this.#incomingBytes -= count),
+        remove: (file) => this.#removeFile(file),
+        onError: (error) => this.#options.onError(error),
+      })
+    } catch (error) {
+      throw this.#report('cannot create a temporary file', error)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.reconciled
+    await this.#changes
+    this.#flushIndex()
+  }
+
+  /** A full disk refuses this too, and must not keep eviction from making room. */
+  #flushIndex(): void {
+    try {
+      this.#index.flush()
+    } catch (error) {
+      this.#report('cannot write the content index', error)
+    }
+  }
+
+  async #reserve(count: number, total: number): Promise<void> {
+    if (total > this.#options.bytesMax) {
+      throw new StoreError('full', `content is larger than the budget of ${this.#options.bytesMax} bytes`)
+    }
+    this.#incomingBytes += count
+    await this.#evict()
+  }
+
+  async #adopt(digest: Digest, from: string, size: number): Promise<void> {
+    await this.#change(async () => {
+      const { parent, path } = contentPath(this.#options.directory, digest)
+      await this.#files.mkdir(parent, { recursive: true, mode: DIRECTORY_MODE })
+      await this.#files.rename(from, path)
+      try {
+        this.#index.add(digest, size)
+      } catch (error) {
+        // Without an entry nobody would count it or evict it.
+        await this.#removeFile(path)
+        throw error
+      }
+      this.#incomingBytes -= size
+    })
+    await this.#evict()
+  }
+
+  async #evict(): Promise<void> {
+    try {
+      for (let victims = this.#victims(); victims.length > 0; victims = this.#victims()) {
+        for (const digest of victims) await this.#change(() => this.#evictOne(digest))
+      }
+    } catch (error) {
+      this.#report('cannot evict content', error)
+    }
+  }
+
+  /** The next to go, least recently used first; none where the budget is kept or everything is in use. */
+  #victims(): readonly Digest[] {
+    if (!this.#isOverBudget()) return []
+    this.#flushIndex()
+    const oldest = this.#index.leastRecentlyUsed(this.#inUse.size + VICTIMS_AT_ONCE)
+    return oldest.filter((digest) => !this.#inUse.has(digest))
+  }
+
+  #isOverBudget(): boolean {
+    return this.#index.totalBytes() + this.#incomingBytes > this.#options.bytesMax
+  }
+
+  async #evictOne(digest: Digest): Promise<void> {
+    // Both may have changed while this waited for its turn.
+    if (this.#inUse.has(digest) || !this.#isOverBudget()) return
+    // The file first: freed space is what lets a full disk write the index again.
+    await this.#files.rm(this.#path(digest), { force: true })
+    this.#index.remove(digest)
+  }
+
+  async #dropUnreadable(digest: Digest, cause: unknown): Promise<void> {
+    if (!isMissing(cause)) return void this.#report(`cannot read ${digest}`, cause)
+    // Evicted between the look into the index and the read: nothing is wrong.
+    if (this.size(digest) !== undefined) await this.#dropDamaged(digest, 'its file is gone')
+  }
+
+  async #dropDamaged(digest: Digest, what: string): Promise<void> {
+    this.#options.onError(new StoreError('damaged', `dropped ${digest} from the content store: ${what}`))
+    await this.#drop(digest)
+  }
+
+  async #drop(digest: Digest): Promise<void> {
+    try {
+      await this.#change(async () => {
+        this.#index.remove(digest)
+        await this.#files.rm(this.#path(digest), { force: true })
+      })
+    } catch (error) {
+      this.#report(`cannot drop ${digest}`, error)
+    }
+  }
+
+  async #removeFile(path: string): Promise<void> {
+    try {
+      await this.#files.rm(path, { force: true })
+    } catch (error) {
+      this.#report('cannot remove a file', error)
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    try {
+      for await (const digest of listContent(this.#files, this.#options.directory)) {
+        if (this.#closed) return
+        if (this.#index.size(digest) === undefined) await this.#change(() => this.#adoptFound(digest))
+      }
+    } catch (error) {
+      this.#report('cannot reconcile the content directory', error)
+    }
+    await this.#evict()
+  }
+
+  /** Safe without hashing: a file gets this name only by the rename that follows its verification. */
+  async #adoptFound(digest: Digest): Promise<void> {
+    try {
+      const { size, mtime } = await this.#files.stat(this.#path(digest))
+      this.#index.adopt(digest, size, mtime)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+  }
+
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#changes.then(work)
+    this.#changes = done.catch(() => undefined)
+    return done
+  }
+
+  #path(digest: Digest): string {
+    return contentPath(this.#options.directory, digest).path
+  }
+
+  #pin(digest: Digest): void {
+    this.#inUse.set(digest, (this.#inUse.get(digest) ?? 0) + 1)
+  }
+
+  #unpin(digest: Digest): void {
+    const users = (this.#inUse.get(digest) ?? 1) - 1
+    if (users === 0) this.#inUse.delete(digest)
+    else this.#inUse.set(digest, users)
+  }
+
+  #report(what: string, cause: unknown): StoreError {
+    const error = storeError(what, cause)
+    this.#options.onError(error)
+    return error
+  }
+}

@@ -1,0 +1,130 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import { StoreError, storeError } from './error.ts'
+import { MIGRATIONS } from './schema.ts'
+
+export type Database = DatabaseSync
+
+export type Row = Readonly<Record<string, SQLOutputValue>>
+
+/** How long a statement waits for another process (a backup, an operator's sqlite3) to let go of the file. */
+const BUSY_TIMEOUT_MS = 5_000
+const WAL_BYTES_MAX = 64 * 1024 * 1024
+
+/**
+ * Opens or creates the database at `path` (`:memory:` for none on disk), checks it whole and brings its schema up to
+ * date. Throws StoreError where it is damaged, written by a later release, or cannot be opened.
+ *
+ * WAL with `synchronous = NORMAL`: a commit of cached facts costs no fsync, and the worst that a power cut does is to
+ * forget the last of them. What must outlive a power cut goes through `inDurableTransaction`.
+ */
+export function openDatabase(path: string): Database {
+  let database: DatabaseSync | undefined
+  try {
+    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
+    checkIntegrity(database, path)
+    checkVersion(database, path)
+    database.exec('PRAGMA journal_mode = WAL')
+    database.exec('PRAGMA synchronous = NORMAL')
+    database.exec('PRAGMA trusted_schema = OFF')
+    database.exec(`PRAGMA journal_size_limit = ${WAL_BYTES_MAX}`)
+    migrate(database)
+    return database
+  } catch (error) {
+    database?.close()
+    const failure = storeError(`cannot open the database ${path}`, error)
+    throw failure.code === 'damaged' ? damaged(path, failure) : failure
+  }
+}
+
+function checkIntegrity(database: Database, path: string): void {
+  const [row] = database.prepare('PRAGMA quick_check(1)').all()
+  const finding = row === undefined ? 'no answer' : textOf(row, 'quick_check')
+  if (finding !== 'ok') throw damaged(path, finding)
+}
+
+function damaged(path: string, cause: unknown): StoreError {
+  const detail = cause instanceof Error ? cause.message : String(cause)
+  return new StoreError(
+    'damaged',
+    `the database ${path} is damaged (${detail}); move ${path}, ${path}-wal and ${path}-shm away and start again: ` +
+      `caches fill themselves, decisions can be saved from the old file with "sqlite3 <file> .recover"`,
+    cause,
+  )
+}
+
+function schemaVersion(database: Database): number {
+  const row = database.prepare('PRAGMA user_version').get()
+  return row === undefined ? 0 : integerOf(row, 'user_version')
+}
+
+function checkVersion(database: Database, path: string): void {
+  const version = schemaVersion(database)
+  if (version <= MIGRATIONS.length) return
+  throw new StoreError(
+    'newer-schema',
+    `the database ${path} has schema ${version} and this release knows ${MIGRATIONS.length}; ` +
+      `start the release that wrote it, or give this one a data directory of its own`,
+  )
+}
+
+function migrate(database: Database): void {
+  for (let version = schemaVersion(database); version < MIGRATIONS.length; version += 1) {
+    inTransaction(database, () => {
+      database.exec(MIGRATIONS[version] ?? '')
+      database.exec(`PRAGMA user_version = ${version + 1}`)
+    })
+  }
+}
+
+/** All of `work` or, where it throws, nothing of it. Survives the end of the process, perhaps not a power cut. */
+export function inTransaction<T>(database: Database, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    database.exec('COMMIT')
+    return result
+  } catch (error) {
+    // A full disk may have rolled it back already (https://sqlite.org/lang_transaction.html, "Response To Errors").
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/**
+ * As inTransaction, and on the medium when it returns: with FULL the commit ends with an fsync of the log
+ * (https://sqlite.org/pragma.html#pragma_synchronous), which takes everything committed before it along.
+ */
+export function inDurableTransaction<T>(database: Database, work: () => T): T {
+  database.exec('PRAGMA synchronous = FULL')
+  try {
+    return inTransaction(database, work)
+  } finally {
+    database.exec('PRAGMA synchronous = NORMAL')
+  }
+}
+
+/** The column as text; StoreError `damaged` where it is something else. So for the other two. */
+export function textOf(row: Row, column: string): string {
+  const value = row[column]
+  if (typeof value === 'string') return value
+  throw wrongType(column)
+}
+
+export function integerOf(row: Row, column: string): number {
+  const value = row[column]
+  if (typeof value === 'number') return value
+  throw wrongType(column)
+}
+
+export function bytesOf(row: Row, column: string): Buffer {
+  const value = row[column]
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  throw wrongType(column)
+}
+
+function wrongType(column: string): StoreError {
+  return new StoreError('damaged', `column ${column} holds a value of the wrong type`)
+}

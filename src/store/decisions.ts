@@ -1,0 +1,51 @@
+import { inDurableTransaction, integerOf, textOf, type Database } from './database.ts'
+import { storeError } from './error.ts'
+import type { StateStore } from './types.ts'
+
+/** Rows that one call may read into memory. */
+const DECISIONS_READ_MAX = 10_000
+
+type Decisions = Pick<StateStore, 'recordDecision' | 'countDecision' | 'decisions'>
+
+/**
+ * The record of outcomes. Never evicted. The first of a kind is on the medium when recordDecision returns; a repeat
+ * is only counted, without an fsync, so that asking again and again costs neither time nor space.
+ */
+export function createDecisions(database: Database): Decisions {
+  const count = database.prepare(
+    'UPDATE decision SET count = count + ?, last_at = max(last_at, ?) WHERE key = ?',
+  )
+  const insert = database.prepare(
+    'INSERT INTO decision (key, id, first_at, last_at, count, json) VALUES (?, ?, ?, ?, 1, ?)',
+  )
+  const newest = database.prepare(
+    'SELECT id, first_at, last_at, count, json FROM decision ORDER BY last_at DESC, rowid DESC LIMIT ?',
+  )
+
+  return {
+    recordDecision({ key, id, at, json }) {
+      try {
+        if (Number(count.run(1, at.getTime(), key).changes) > 0) return false
+        inDurableTransaction(database, () => insert.run(key, id, at.getTime(), at.getTime(), json))
+        return true
+      } catch (error) {
+        throw storeError('cannot record a decision', error)
+      }
+    },
+    countDecision(key, repeats, at) {
+      try {
+        count.run(repeats, at.getTime(), key)
+      } catch (error) {
+        throw storeError('cannot count a decision', error)
+      }
+    },
+    decisions: (limit) =>
+      newest.all(Math.min(Math.max(0, Math.trunc(limit)), DECISIONS_READ_MAX)).map((row) => ({
+        id: textOf(row, 'id'),
+        firstAt: new Date(integerOf(row, 'first_at')),
+        lastAt: new Date(integerOf(row, 'last_at')),
+        count: integerOf(row, 'count'),
+        json: textOf(row, 'json'),
+      })),
+  }
+}

@@ -1,0 +1,109 @@
+import { z } from 'zod'
+import { digestOf, parseDigest, type Digest } from '../oci/digest.ts'
+import type { Discovery } from '../discover/types.ts'
+import type { Candidate, EvidenceFailure, EvidenceSource, FailureCode } from '../verify/types.ts'
+
+/** A discovery as it is stored: names and lengths as JSON, and the bytes of all candidates one after another. */
+export type EncodedDiscovery = {
+  readonly header: string
+  readonly bytes: Buffer
+  /** sha256 over both. Damage must read as "not stored", never as evidence that does not verify. */
+  readonly checksum: string
+}
+
+/** Raised when the header changes its meaning; rows of another version are dropped and gathered again. */
+const CODEC_VERSION = 1
+
+const FOUND = [
+  'referrer',
+  'fallback-tag',
+  'signature-tag',
+  'attestation-tag',
+  'file',
+] as const satisfies readonly EvidenceSource['found'][]
+
+const FAILURE_CODES = [
+  'malformed',
+  'unsupported',
+  'certificate',
+  'log-entry',
+  'timestamp',
+  'signature',
+  'subject',
+  'key',
+] as const satisfies readonly FailureCode[]
+
+const digestSchema = z.custom<Digest>(
+  (value) => typeof value === 'string' && parseDigest(value) !== undefined,
+)
+const sourceSchema = z.strictObject({ found: z.enum(FOUND), manifest: digestSchema, blob: digestSchema })
+const lengthSchema = z.int().nonnegative()
+const annotationsSchema = z.record(z.string(), z.string())
+
+const candidateSchema = z.discriminatedUnion('form', [
+  z.strictObject({ form: z.literal('bundle'), source: sourceSchema, length: lengthSchema }),
+  z.strictObject({
+    form: z.enum(['simple-signing', 'dsse']),
+    source: sourceSchema,
+    length: lengthSchema,
+    annotations: annotationsSchema,
+  }),
+])
+
+const headerSchema = z.strictObject({
+  version: z.literal(CODEC_VERSION),
+  candidates: z.array(candidateSchema),
+  rejected: z.array(
+    z.strictObject({ source: sourceSchema, code: z.enum(FAILURE_CODES), message: z.string() }),
+  ),
+})
+
+type Header = z.infer<typeof headerSchema>
+type CandidateHeader = Header['candidates'][number]
+
+export function encodeDiscovery(discovery: Discovery): EncodedDiscovery {
+  const header: Header = {
+    version: CODEC_VERSION,
+    candidates: discovery.candidates.map(describe),
+    rejected: discovery.rejected.map(({ source, code, message }) => ({ source, code, message })),
+  }
+  const text = JSON.stringify(header)
+  const bytes = Buffer.concat(discovery.candidates.map((candidate) => candidate.bytes))
+  return { header: text, bytes, checksum: checksumOf(text, bytes) }
+}
+
+function describe(candidate: Candidate): CandidateHeader {
+  const { source } = candidate
+  const length = candidate.bytes.length
+  if (candidate.form === 'bundle') return { form: candidate.form, source, length }
+  return { form: candidate.form, source, length, annotations: { ...candidate.annotations } }
+}
+
+/** What was encoded, or undefined where it is damaged or of another version. */
+export function decodeDiscovery(encoded: EncodedDiscovery): Discovery | undefined {
+  if (checksumOf(encoded.header, encoded.bytes) !== encoded.checksum) return undefined
+  const header = headerSchema.safeParse(parseJson(encoded.header))
+  if (!header.success) return undefined
+  const candidates: Candidate[] = []
+  let offset = 0
+  for (const { length, ...description } of header.data.candidates) {
+    // A copy: a slice would keep the bytes of all the others in memory with it.
+    candidates.push({ ...description, bytes: Buffer.from(encoded.bytes.subarray(offset, offset + length)) })
+    offset += length
+  }
+  if (offset !== encoded.bytes.length) return undefined
+  const rejected: readonly EvidenceFailure[] = header.data.rejected
+  return { candidates, rejected, failures: [] }
+}
+
+function checksumOf(header: string, bytes: Buffer): string {
+  return digestOf(Buffer.concat([Buffer.from(`${header}\n`), bytes]))
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

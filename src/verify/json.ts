@@ -1,0 +1,58 @@
+import { EvidenceError } from './evidence-error.ts'
+import { JSON_VALUES_MAX } from './limits.ts'
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** 1 for the bytes that stand before a value in JSON. */
+const SEPARATORS = Uint8Array.from({ length: 256 }, (_, byte) =>
+  '[{,:'.includes(String.fromCharCode(byte)) ? 1 : 0,
+)
+
+/** At least as many as there are values; punctuation inside of strings counts too. */
+function countValues(bytes: Uint8Array): number {
+  let count = 1
+  for (let index = 0; index < bytes.length; index++) count += SEPARATORS[bytes[index] ?? 0] ?? 0
+  return count
+}
+
+/** Parses JSON that somebody else wrote. Bytes that are not UTF-8 are refused, not replaced. */
+export function parseJson(bytes: Uint8Array, what: string, valuesMax = JSON_VALUES_MAX): unknown {
+  // A value takes at least two bytes, so short documents need not be counted.
+  if (bytes.length > 2 * valuesMax && countValues(bytes) > valuesMax) {
+    throw new EvidenceError('malformed', `${what} has more than ${valuesMax} values`)
+  }
+  try {
+    return JSON.parse(strictUtf8.decode(bytes))
+  } catch (cause) {
+    throw new EvidenceError('malformed', `${what} is not JSON`, { cause })
+  }
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The value at a path of names and indexes; undefined as soon as one is missing. */
+export function at(value: unknown, ...path: readonly (string | number)[]): unknown {
+  let current = value
+  for (const step of path) {
+    if (typeof step === 'number') {
+      current = Array.isArray(current) ? current[step] : undefined
+    } else {
+      current = isRecord(current) && Object.hasOwn(current, step) ? current[step] : undefined
+    }
+  }
+  return current
+}
+
+/** Like `at`, for strings; anything else is undefined. */
+export function textAt(value: unknown, ...path: readonly (string | number)[]): string | undefined {
+  const found = at(value, ...path)
+  return typeof found === 'string' ? found : undefined
+}
+
+/** Like `at`, for arrays; anything else is empty. */
+export function listAt(value: unknown, ...path: readonly (string | number)[]): readonly unknown[] {
+  const found = at(value, ...path)
+  return Array.isArray(found) ? found : []
+}

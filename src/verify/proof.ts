@@ -1,0 +1,160 @@
+import { hash } from 'node:crypto'
+import type { TransparencyLogEntry } from '@sigstore/bundle'
+import { Verifier, type SignedEntity, type TrustMaterial } from '@sigstore/verify'
+import { Certificate } from './certificate.ts'
+import { EvidenceError } from './evidence-error.ts'
+import type { Evidence } from './evidence.ts'
+import { assertNamesSigner, integratedTime, isIntotoV001, isValidAt, verifyIntotoV001 } from './log-entry.ts'
+import type { SignatureContent } from './signature-content.ts'
+import type { Timestamp } from './timestamp.ts'
+import type { LogProof, VerifiedTime } from './types.ts'
+
+/** Who is said to have signed, and what vouches for it. */
+export type Claimant = {
+  readonly key: SignedEntity['key']
+  /** DER of the certificate or of the SubjectPublicKeyInfo: what a log entry must name. */
+  readonly der: Buffer
+  readonly trust: TrustMaterial
+  /** A keyless signature needs a log entry, a time and an SCT: the certificate outlived its key within minutes. */
+  readonly kind: 'keyless' | 'key'
+}
+
+/** Evidence whose timestamps are parsed. */
+export type TimedEvidence = Pick<Evidence, 'content' | 'entries'> & {
+  readonly timestamps: readonly Timestamp[]
+}
+
+export type Proof = { readonly logs: readonly LogProof[]; readonly times: readonly VerifiedTime[] }
+
+type Authority = TrustMaterial['timestampAuthorities'][number]
+
+function authorityOf(timestamp: Timestamp, authorities: readonly Authority[]): Authority | undefined {
+  return authorities.find(({ certChain: [leaf] }) =>
+    leaf === undefined
+      ? false
+      : leaf.serialNumber.equals(timestamp.signerSerialNumber) && leaf.issuer.equals(timestamp.signerIssuer),
+  )
+}
+
+/** Material of another instance is dropped, not fatal: else one foreign timestamp makes good evidence unusable. */
+function known(evidence: TimedEvidence, trust: TrustMaterial): TimedEvidence {
+  return {
+    content: evidence.content,
+    entries: evidence.entries.filter((entry) =>
+      trust.tlogs.some((log) => log.logID.equals(entry.logId.keyId)),
+    ),
+    timestamps: evidence.timestamps.filter(
+      (timestamp) => authorityOf(timestamp, trust.timestampAuthorities) !== undefined,
+    ),
+  }
+}
+
+/** Only a promise signs the time of an entry; beside a bare proof the time is whatever somebody wrote there. */
+function isTimed(entry: TransparencyLogEntry): boolean {
+  return entry.inclusionPromise !== undefined && entry.integratedTime !== '0'
+}
+
+function timesOf({ entries, timestamps }: TimedEvidence, trust: TrustMaterial): readonly VerifiedTime[] {
+  const times: VerifiedTime[] = entries.filter(isTimed).map((entry) => ({
+    source: 'log',
+    authority: entry.logId.keyId.toString('hex'),
+    time: integratedTime(entry),
+  }))
+  for (const timestamp of timestamps) {
+    const leaf = authorityOf(timestamp, trust.timestampAuthorities)?.certChain[0]
+    if (leaf === undefined) continue
+    const der = leaf instanceof Certificate ? leaf.der : leaf.root.toDER()
+    times.push({
+      source: 'timestamp-authority',
+      authority: hash('sha256', der, 'hex'),
+      time: timestamp.signingTime,
+    })
+  }
+  return times
+}
+
+/** The library holds a log's validity against promises only; an entry with a bare proof is as old as the timestamps say. */
+function assertLogKeyValid(
+  entry: TransparencyLogEntry,
+  times: readonly VerifiedTime[],
+  trust: TrustMaterial,
+): void {
+  if (entry.inclusionPromise !== undefined) return
+  const logs = trust.tlogs.filter((log) => log.logID.equals(entry.logId.keyId))
+  const valid =
+    times.length > 0
+      ? logs.some((log) => times.every(({ time }) => isValidAt(log, time)))
+      : logs.some((log) => log.validFor.end.getTime() === END_OF_TIME_MS)
+  if (!valid) throw new EvidenceError('log-entry', 'log key was not valid at signing time')
+}
+
+/** What @sigstore/verify puts for a missing end: the largest Date. */
+const END_OF_TIME_MS = 8_640_000_000_000_000
+
+function entityOf(evidence: TimedEvidence, claimant: Claimant, signature: SignatureContent): SignedEntity {
+  return {
+    signature,
+    key: claimant.key,
+    tlogEntries: evidence.entries.filter((entry) => !isIntotoV001(entry)),
+    timestamps: [
+      ...evidence.entries
+        .filter(isTimed)
+        .map((tlogEntry) => ({ $case: 'transparency-log' as const, tlogEntry })),
+      ...evidence.timestamps.map((timestamp) => ({ $case: 'timestamp-authority' as const, timestamp })),
+    ],
+  }
+}
+
+/** One per log and per authority, so that thresholds cannot be met by one party twice. */
+function distinct<T>(items: readonly T[], keyOf: (item: T) => string): readonly T[] {
+  return [...new Map(items.toReversed().map((item) => [keyOf(item), item])).values()].toReversed()
+}
+
+function logsOf(entries: readonly TransparencyLogEntry[]): readonly LogProof[] {
+  const logs = entries.map((entry) => ({
+    logId: entry.logId.keyId.toString('hex'),
+    logIndex: entry.logIndex,
+    promise: entry.inclusionPromise !== undefined,
+    inclusion: entry.inclusionProof !== undefined && !isIntotoV001(entry),
+  }))
+  return distinct(logs, ({ logId }) => logId)
+}
+
+function assertEnough(evidence: TimedEvidence, claimant: Claimant): void {
+  if (claimant.kind === 'key') return
+  if (evidence.entries.length === 0) {
+    throw new EvidenceError('log-entry', 'no entry of a transparency log that the trust root knows', {
+      foreign: true,
+    })
+  }
+  if (evidence.timestamps.length === 0 && !evidence.entries.some(isTimed)) {
+    throw new EvidenceError('timestamp', 'no signed time from an authority that the trust root knows')
+  }
+}
+
+/**
+ * Verifies signature, chain, SCTs, timestamps and log entries, and that the entries are of this very signature. All that
+ * the trust knows must verify. Throws EvidenceError, or whatever the library throws on malformed input.
+ */
+export function prove(evidence: TimedEvidence, claimant: Claimant, signature: SignatureContent): Proof {
+  const { trust } = claimant
+  const ours = known(evidence, trust)
+  assertEnough(ours, claimant)
+  const needed = claimant.kind === 'keyless' ? 1 : 0
+  const readByLibrary = ours.entries.some((entry) => !isIntotoV001(entry))
+  for (const entry of ours.entries.filter(isIntotoV001)) verifyIntotoV001(entry, ours.content, trust.tlogs)
+  new Verifier(trust, {
+    ctlogThreshold: needed,
+    timestampThreshold: needed,
+    tlogThreshold: readByLibrary ? needed : 0,
+  }).verify(entityOf(ours, claimant, signature))
+  const times = timesOf(ours, trust)
+  for (const entry of ours.entries) {
+    assertLogKeyValid(entry, times, trust)
+    assertNamesSigner(entry, claimant.der)
+  }
+  return {
+    logs: logsOf(ours.entries),
+    times: distinct(times, ({ source, authority }) => `${source}:${authority}`),
+  }
+}

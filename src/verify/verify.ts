@@ -1,0 +1,156 @@
+import type { TrustMaterial } from '@sigstore/verify'
+import { Certificate } from './certificate.ts'
+import { claimOf } from './claim.ts'
+import { spkiOf } from './encoding.ts'
+import { EvidenceError, mostTelling, toEvidenceError, toFailure } from './evidence-error.ts'
+import type { Evidence } from './evidence.ts'
+import { identityOf } from './fulcio.ts'
+import { prove, type Proof, type TimedEvidence } from './proof.ts'
+import { isAcceptedKey } from './public-key.ts'
+import { readEvidence } from './read-evidence.ts'
+import { signatureContent } from './signature-content.ts'
+import { parseTimestamp } from './timestamp.ts'
+import type { Candidate, CandidateResult, PublicKey, Signer, TrustRoot, VerificationInput } from './types.ts'
+
+/** `artifact` are the subject's own bytes: Ed25519 and RSA-PSS signatures over the subject need them. */
+export type SubjectInput = VerificationInput & { readonly artifact?: Buffer }
+
+type SignedBy = Proof & { readonly signer: Signer }
+
+/** Steps of one verification. Yields before each how many microseconds hostile bytes can make it take, about. */
+type Steps<T> = Generator<number, T, undefined>
+
+/** Garbage costs the most: each OCTET STRING is tried as ASN.1, and each failure is an exception. */
+const ASN1_BYTE_US = 3
+/** Hash a tree path, verify one or two signatures, and the leaf's chain at that time. */
+const WITNESS_US = 3000
+
+function parseCostOf({ certificates = [], timestamps }: Evidence): number {
+  return ASN1_BYTE_US * [...certificates, ...timestamps].reduce((sum, der) => sum + der.length, 0)
+}
+
+function proofCostOf({ entries, timestamps }: Evidence): number {
+  return WITNESS_US * (entries.length + timestamps.length)
+}
+
+function parseCertificate(der: Buffer): Certificate {
+  try {
+    return Certificate.parse(der)
+  } catch (cause) {
+    throw new EvidenceError('malformed', 'unreadable certificate', { cause })
+  }
+}
+
+/** The leaf. A root that travels with what it vouches for vouches for nothing: sigstore bundle spec, v0.3. */
+function leafOf(certificates: readonly Buffer[]): Certificate {
+  const [leaf, ...others] = certificates.map(parseCertificate)
+  if (leaf === undefined) throw new EvidenceError('malformed', 'empty certificate chain')
+  if ([leaf, ...others].some((certificate) => certificate.subject.equals(certificate.issuer))) {
+    throw new EvidenceError('certificate', 'bundle contains a self-signed certificate')
+  }
+  if (!isAcceptedKey(leaf.keyObject))
+    throw new EvidenceError('unsupported', 'certificate key of an unsupported type')
+  return leaf
+}
+
+/** Runs every attempt; one that succeeds is enough, and then why others failed does not matter. */
+function* attemptAll<T>(
+  options: readonly T[],
+  cost: number,
+  attempt: (option: T) => SignedBy | undefined,
+): Steps<{ readonly signed: readonly SignedBy[]; readonly error: EvidenceError | undefined }> {
+  const signed: SignedBy[] = []
+  const errors: EvidenceError[] = []
+  for (const option of options) {
+    yield cost
+    try {
+      const result = attempt(option)
+      if (result !== undefined) signed.push(result)
+    } catch (error) {
+      errors.push(toEvidenceError(error))
+    }
+  }
+  return { signed, error: mostTelling(errors) }
+}
+
+function* proveKeyless(
+  evidence: Evidence,
+  timed: TimedEvidence,
+  input: SubjectInput,
+): Steps<readonly SignedBy[]> {
+  const leaf = leafOf(evidence.certificates ?? [])
+  const identity = identityOf(leaf)
+  const signature = signatureContent(evidence.content, input.artifact, undefined)
+  const key = { $case: 'certificate' as const, certificate: leaf }
+  const attempt = ({ name, material }: TrustRoot): SignedBy => ({
+    signer: { kind: 'keyless', trustRoot: name, identity },
+    ...prove(timed, { kind: 'keyless', key, der: leaf.der, trust: material }, signature),
+  })
+  const { signed, error } = yield* attemptAll(input.roots, proofCostOf(evidence), attempt)
+  if (signed.length > 0) return signed
+  throw (
+    error ?? new EvidenceError('certificate', 'signed with a certificate, and no trust root is configured')
+  )
+}
+
+/** Logs and timestamp authorities of all roots: a key belongs to none of them, and any may have witnessed its use. */
+function witnesses(roots: readonly TrustRoot[], key: PublicKey): TrustMaterial {
+  return {
+    certificateAuthorities: [],
+    ctlogs: [],
+    tlogs: roots.flatMap(({ material }) => material.tlogs),
+    timestampAuthorities: roots.flatMap(({ material }) => material.timestampAuthorities),
+    publicKey: () => ({ publicKey: key.key, validFor: () => true }),
+  }
+}
+
+/** The hint in a bundle is the signer's word, so it selects nothing: every configured key is tried. */
+function* proveKeys(
+  evidence: Evidence,
+  timed: TimedEvidence,
+  input: SubjectInput,
+): Steps<readonly SignedBy[]> {
+  const attempt = (key: PublicKey): SignedBy | undefined => {
+    const signature = signatureContent(evidence.content, input.artifact, key.scheme)
+    // Before the costlier witnesses: with many keys all but one end here.
+    if (!signature.verifySignature(key.key)) return undefined
+    const claimant = { kind: 'key', key: { $case: 'public-key', hint: '' }, der: spkiOf(key.key) } as const
+    const proof = prove(timed, { ...claimant, trust: witnesses(input.roots, key) }, signature)
+    return { signer: { kind: 'key', key: key.id }, ...proof }
+  }
+  const { signed, error } = yield* attemptAll(input.keys, proofCostOf(evidence), attempt)
+  if (signed.length > 0) return signed
+  const count = input.keys.length
+  throw (
+    error ??
+    new EvidenceError('key', `signed with a key, and none of the ${count} configured keys verifies it`)
+  )
+}
+
+/**
+ * The way of a candidate: read it, find who signed it, prove that (signature, chain, log, time), and only then believe
+ * what it says about the subject. Evidence that is bad in any way ends as a failure; nothing is thrown.
+ */
+export function* verificationSteps(candidate: Candidate, input: SubjectInput): Steps<CandidateResult> {
+  const { source } = candidate
+  try {
+    const evidence = readEvidence(candidate)
+    yield parseCostOf(evidence)
+    const timed = { ...evidence, timestamps: evidence.timestamps.map(parseTimestamp) }
+    const prover = evidence.certificates === undefined ? proveKeys : proveKeyless
+    const signed = yield* prover(evidence, timed, input)
+    const claim = claimOf(evidence.content, input.subject, input.artifact)
+    return { verified: signed.map((proof) => ({ source, claim, ...proof })), failures: [] }
+  } catch (error) {
+    return { verified: [], failures: [toFailure(toEvidenceError(error), source)] }
+  }
+}
+
+/** Verifies one candidate in one go. Pure: the same arguments give the same result at any time. */
+export function verifyCandidate(candidate: Candidate, input: SubjectInput): CandidateResult {
+  const steps = verificationSteps(candidate, input)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}

@@ -1,0 +1,74 @@
+import { fileURLToPath } from 'node:url'
+import { Piscina } from 'piscina'
+import type { CandidateResult } from '../verify/types.ts'
+import type { ManifestTask, ManifestTaskResult, VerifyTask } from './task.ts'
+import { WorkError } from './work-error.ts'
+
+export type PoolOptions = {
+  /** Default 1: heavy evidence is rare, and a second thread competes with the event loop on a small machine. */
+  readonly threadsMax: number
+  /** Tasks that wait. Default 256. */
+  readonly queueMax: number
+  /** How long one task may take, waiting included, in milliseconds. Default 10 s; the worst accepted input takes 2 s. */
+  readonly taskTimeoutMs: number
+  /** Heap of one thread in MiB. Default 512: JSON of 16 MiB may take 20 times its size. */
+  readonly threadMemoryMib: number
+}
+
+export type Pool = {
+  verify(task: VerifyTask, signal: AbortSignal): Promise<CandidateResult>
+  manifest(task: ManifestTask, signal: AbortSignal): Promise<ManifestTaskResult>
+  close(): Promise<void>
+}
+
+const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
+/** A burst of images shares a warm thread; after that its memory is given back. */
+const IDLE_TIMEOUT_MS = 60_000
+
+/** Threads for work that would hold the event loop. None is started before it is needed. */
+export function createPool(options: PoolOptions): Pool {
+  const piscina = new Piscina<VerifyTask | ManifestTask, unknown>({
+    filename: WORKER,
+    minThreads: 0,
+    maxThreads: options.threadsMax,
+    maxQueue: options.queueMax,
+    idleTimeout: IDLE_TIMEOUT_MS,
+    resourceLimits: { maxOldGenerationSizeMb: options.threadMemoryMib },
+  })
+
+  // A thread that dies before it has a task has nobody to tell; without a listener that would end the process. Tasks
+  // that wait for it end by their own time limit.
+  piscina.on('error', () => undefined)
+
+  async function run(
+    name: 'verify' | 'manifest',
+    task: VerifyTask | ManifestTask,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    if (piscina.queueSize >= options.queueMax)
+      throw new WorkError('overloaded', 'too much evidence waits to be verified')
+    const timeout = AbortSignal.timeout(options.taskTimeoutMs)
+    try {
+      return await piscina.run(task, { name, signal: AbortSignal.any([signal, timeout]) })
+    } catch (cause) {
+      throw workError(cause, signal, timeout)
+    }
+  }
+
+  return {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the worker's function of this name has this type
+    verify: async (task, signal) => (await run('verify', task, signal)) as CandidateResult,
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- likewise
+    manifest: async (task, signal) => (await run('manifest', task, signal)) as ManifestTaskResult,
+    close: () => piscina.destroy(),
+  }
+}
+
+function workError(cause: unknown, signal: AbortSignal, timeout: AbortSignal): WorkError {
+  if (signal.aborted) return new WorkError('aborted', 'verification was given up', cause)
+  if (timeout.aborted) return new WorkError('timeout', 'verification took too long', cause)
+  const message = cause instanceof Error ? cause.message : String(cause)
+  if (/queue/i.test(message))
+    return new WorkError('overloaded', 'too much evidence waits to be verified', cause)
+  return new WorkError('crashed', `the verification thread failed: ${message}`, cause)
+}

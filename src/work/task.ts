@@ -1,0 +1,65 @@
+import { createPublicKey } from 'node:crypto'
+import type { Digest } from '../oci/digest.ts'
+import type { ManifestErrorCode } from '../oci/manifest-error.ts'
+import type { Manifest } from '../oci/manifest-types.ts'
+import type { Candidate, EvidenceSource, KeyScheme, PublicKey, TrustRoot } from '../verify/types.ts'
+import type { SubjectInput } from '../verify/verify.ts'
+
+/** What crosses to a worker thread: plain data, since keys and certificates are objects of one thread. */
+export type VerifyTask = {
+  readonly form: Candidate['form']
+  readonly source: EvidenceSource
+  readonly bytes: Uint8Array
+  readonly annotations: Readonly<Record<string, string>>
+  readonly subject: Digest
+  readonly artifact: Uint8Array | undefined
+  readonly roots: readonly Pick<TrustRoot, 'name' | 'version' | 'json'>[]
+  readonly keys: readonly KeyData[]
+}
+
+export type KeyData = {
+  readonly id: string
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Uint8Array
+  readonly scheme: KeyScheme | undefined
+}
+
+export type ManifestTask = { readonly bytes: Uint8Array; readonly contentType: string | undefined }
+
+/** An error would lose its class on the way back. */
+export type ManifestTaskResult =
+  | { readonly ok: true; readonly manifest: Manifest }
+  | { readonly ok: false; readonly code: ManifestErrorCode; readonly message: string }
+
+export function toVerifyTask(candidate: Candidate, input: SubjectInput): VerifyTask {
+  return {
+    form: candidate.form,
+    source: candidate.source,
+    bytes: candidate.bytes,
+    annotations: candidate.form === 'bundle' ? {} : candidate.annotations,
+    subject: input.subject,
+    artifact: input.artifact,
+    roots: input.roots.map(({ name, version, json }) => ({ name, version, json })),
+    keys: input.keys.map(({ id, key, scheme }) => ({
+      id,
+      spki: key.export({ format: 'der', type: 'spki' }),
+      scheme,
+    })),
+  }
+}
+
+/** A Buffer again: structured cloning leaves a plain Uint8Array. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+export function toCandidate(task: VerifyTask): Candidate {
+  const { form, source, annotations } = task
+  const bytes = asBuffer(task.bytes)
+  return form === 'bundle' ? { form, source, bytes } : { form, source, bytes, annotations }
+}
+
+export function toPublicKey({ id, spki, scheme }: KeyData): PublicKey {
+  const key = createPublicKey({ key: asBuffer(spki), format: 'der', type: 'spki' })
+  return scheme === undefined ? { id, key } : { id, key, scheme }
+}
