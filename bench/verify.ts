@@ -20,10 +20,34 @@ const WARM_UP_MS = 700
 
 const ARTIFACT = Buffer.from(JSON.stringify({ schemaVersion: 2, config: {}, layers: [] }))
 const SUBJECT = digestOf(ARTIFACT)
+const REPOSITORY = 'https://github.com/o/r'
+const WORKFLOW = `${REPOSITORY}/.github/workflows/release.yml@refs/heads/main`
+const COMMIT = 'a'.repeat(40)
+/** The claims that every certificate for GitHub Actions carries. */
 const IDENTITY = {
-  subject: 'https://github.com/o/r/.github/workflows/release.yml@refs/heads/main',
+  subject: WORKFLOW,
   issuer: 'https://token.actions.githubusercontent.com',
-  claims: { 12: 'https://github.com/o/r' },
+  claims: {
+    2: 'push',
+    3: COMMIT,
+    4: 'release',
+    5: 'o/r',
+    6: 'refs/heads/main',
+    9: WORKFLOW,
+    10: COMMIT,
+    11: 'github-hosted',
+    12: REPOSITORY,
+    13: COMMIT,
+    14: 'refs/heads/main',
+    15: '123456789',
+    16: 'https://github.com/o',
+    17: '987654321',
+    18: WORKFLOW,
+    19: COMMIT,
+    20: 'push',
+    21: `${REPOSITORY}/actions/runs/1234567890/attempts/1`,
+    22: 'public',
+  },
 }
 const PAIR = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
 

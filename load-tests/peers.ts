@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { answers, freePort, start, type Command, type Running } from '../test/e2e/harness/process.ts'
+import { find } from '../test/e2e/harness/tools.ts'
 import type { SignedImage } from './image.ts'
 
 /** Every program under test runs on this core, and the load generator on the other: nobody gets more than one. */
@@ -16,8 +17,13 @@ export type Peer = {
 }
 
 /** `taskset` becomes the program, so the pid is the program's own. */
-function pinned(command: string, args: readonly string[], env: Record<string, string> = {}): Command {
-  return { command: 'taskset', args: ['--cpu-list', String(SERVER_CORE), command, ...args], env, quiet: true }
+function pinned(
+  core: number,
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Command {
+  return { command: 'taskset', args: ['--cpu-list', String(core), command, ...args], env, quiet: true }
 }
 
 export async function startPortcullisPeer(
@@ -50,28 +56,51 @@ export async function startPortcullisPeer(
   const path = join(directory, 'portcullis.yaml')
   await writeFile(path, JSON.stringify(config))
   const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  const command = pinned(process.execPath, [main, 'serve', '--config', path], { NODE_ENV: 'production' })
+  const command = pinned(SERVER_CORE, process.execPath, [main, 'serve', '--config', path], {
+    NODE_ENV: 'production',
+  })
   const running = await start('portcullis', command, () => answers(`http://127.0.0.1:${admin}/readyz`))
   return { name: 'Portcullis', url: `http://127.0.0.1:${data}`, running }
 }
 
-export async function startNginxPeer(directory: string, upstream: string): Promise<Peer> {
+type Nginx = {
+  readonly directory: string
+  readonly template: string
+  readonly upstream: string
+  readonly core: number
+}
+
+async function startNginx({
+  directory,
+  template,
+  upstream,
+  core,
+}: Nginx): Promise<{ host: string; running: Running }> {
   const port = await freePort()
   await mkdir(directory, { recursive: true })
-  const template = await readFile(new URL('nginx.conf.template', import.meta.url), 'utf8')
-  const text = template
+  const text = (await readFile(new URL(template, import.meta.url), 'utf8'))
     .replaceAll('@DIRECTORY@', directory)
     .replaceAll('@PORT@', String(port))
     .replaceAll('@UPSTREAM@', upstream)
   const path = join(directory, 'nginx.conf')
   await writeFile(path, text)
-  const url = `http://127.0.0.1:${port}`
-  const command = pinned('/usr/sbin/nginx', ['-e', 'stderr', '-p', directory, '-c', path])
-  return {
-    name: 'nginx proxy_cache',
-    url,
-    running: await start('nginx', command, () => answers(`${url}/v2/`)),
-  }
+  const host = `127.0.0.1:${port}`
+  const command = pinned(core, find('nginx') ?? 'nginx', ['-e', 'stderr', '-p', directory, '-c', path])
+  return { host, running: await start('nginx', command, () => answers(`http://${host}/v2/`)) }
+}
+
+/** `host` of the registry as public registries are met: behind a challenge. On the generator's core: it is elsewhere. */
+export function startUpstreamFront(
+  directory: string,
+  upstream: string,
+): Promise<{ host: string; running: Running }> {
+  return startNginx({ directory, template: 'upstream.conf.template', upstream, core: GENERATOR_CORE })
+}
+
+export async function startNginxPeer(directory: string, upstream: string): Promise<Peer> {
+  const template = 'nginx.conf.template'
+  const { host, running } = await startNginx({ directory, template, upstream, core: SERVER_CORE })
+  return { name: 'nginx proxy_cache', url: `http://${host}`, running }
 }
 
 export async function startPullThroughPeer(directory: string, upstream: string): Promise<Peer> {
@@ -90,7 +119,7 @@ export async function startPullThroughPeer(directory: string, upstream: string):
   const path = join(directory, 'registry.yml')
   await writeFile(path, JSON.stringify(settings))
   const url = `http://127.0.0.1:${port}`
-  const command = pinned('docker-registry', ['serve', path], { GOMAXPROCS: '1' })
+  const command = pinned(SERVER_CORE, 'docker-registry', ['serve', path], { GOMAXPROCS: '1' })
   const running = await start('docker-registry as a pull-through cache', command, () => answers(`${url}/v2/`))
   return { name: 'docker-registry pull-through', url, running }
 }

@@ -2,7 +2,13 @@ import { join } from 'node:path'
 import { startRegistry } from '../test/e2e/harness/registry.ts'
 import { pushSignedImage, type SignedImage } from './image.ts'
 import { checkOnce, measure, type Sample, type Target } from './measure.ts'
-import { startNginxPeer, startPortcullisPeer, startPullThroughPeer, type Peer } from './peers.ts'
+import {
+  startNginxPeer,
+  startPortcullisPeer,
+  startPullThroughPeer,
+  startUpstreamFront,
+  type Peer,
+} from './peers.ts'
 import type { Row } from './report.ts'
 
 export type ScenarioInput = {
@@ -43,11 +49,13 @@ export async function runWarmManifest(input: ScenarioInput): Promise<readonly Ro
   const registry = await startRegistry(directory)
   stack.defer(() => registry.stop())
   const image = await pushSignedImage(registry.host, 'load/image', 'stable')
+  const front = await startUpstreamFront(join(directory, 'upstream'), registry.host)
+  stack.defer(() => front.running.stop())
   const peers: Peer[] = []
   for (const starting of [
-    () => startPortcullisPeer(join(directory, 'portcullis'), registry.host, image),
-    () => startNginxPeer(join(directory, 'nginx'), registry.host),
-    () => startPullThroughPeer(join(directory, 'pull-through'), registry.host),
+    () => startPortcullisPeer(join(directory, 'portcullis'), front.host, image),
+    () => startNginxPeer(join(directory, 'nginx'), front.host),
+    () => startPullThroughPeer(join(directory, 'pull-through'), front.host),
   ]) {
     // oxlint-disable-next-line no-await-in-loop -- one at a time: starting is not what is measured
     const peer = await starting()

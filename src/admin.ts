@@ -1,8 +1,10 @@
 import { Hono } from 'hono'
 import type { Metrics } from './record/metrics.ts'
 
+export type AdminDeps = { metrics: Pick<Metrics, 'registry'>; readiness: { draining: boolean } }
+
 /** The admin listener: for the operator's network, never for the one that pulls. */
-export function createAdminApp(deps: { metrics: Pick<Metrics, 'registry'>; readiness: { draining: boolean } }): Hono {
+export function createAdminApp(deps: AdminDeps): Hono {
   const app = new Hono()
   app.get('/healthz', (context) => context.text('ok\n'))
   app.get('/readyz', (context) =>

@@ -51,7 +51,8 @@ async function answerRequest(context: DataContext, deps: AppDeps): Promise<Route
   const { incoming, outgoing } = context.env
   // 1. parse: the raw request target, before any framework has decoded it.
   const parsed = parseTarget(incoming.url ?? '')
-  if (!parsed.ok) return { route: 'none', answer: errorAnswer(parsed) }
+  // RFC 9110 section 15.5.6: a 405 names what is allowed instead, and here nothing is.
+  if (!parsed.ok) return { route: 'none', answer: errorAnswer(parsed.status === 405 ? { ...parsed, headers: { allow: '' } } : parsed) }
   const { target } = parsed
   // 2. route: exactly one upstream, or none.
   const routed = deps.router.route(target, headerOf(incoming, 'host'))

@@ -21,13 +21,13 @@ export type BlobMode = 'cache' | 'stream' | 'redirect'
  * The caller has decided that this repository may serve this digest: bytes are shared by digest, and nothing in here
  * asks who may have them.
  */
-export type BlobRequest = BlobSource & {
+type BlobRequest = BlobSource & {
   readonly mode: BlobMode
   /** Until the answer. Afterwards whoever reads the body destroys it; a deadline is no reason to cut a download off. */
   readonly signal: AbortSignal
 }
 
-export type RangedBlobRequest = BlobRequest & { readonly range: ByteRange | undefined }
+type RangedBlobRequest = BlobRequest & { readonly range: ByteRange | undefined }
 
 export type BlobAnswer =
   /**
@@ -55,6 +55,8 @@ export type BlobHeadAnswer =
 export type BlobService = {
   openBlob(request: RangedBlobRequest): Promise<BlobAnswer>
   headBlob(request: BlobRequest): Promise<BlobHeadAnswer>
+  /** Whether the bytes are at hand, from whichever repository they came. */
+  isCached(digest: Digest): boolean
   /** Breaks off what is being read from upstream and waits until its files are gone. */
   close(): Promise<void>
 }
@@ -108,6 +110,10 @@ class Blobs implements BlobService {
     } catch (error) {
       return notFoundOrThrow(error)
     }
+  }
+
+  isCached(digest: Digest): boolean {
+    return this.#content.size(digest) !== undefined
   }
 
   async headBlob(request: BlobRequest): Promise<BlobHeadAnswer> {
@@ -233,13 +239,13 @@ class Blobs implements BlobService {
       limits: this.#limits,
       schedule: this.#schedule,
       onEvent: (kind) => this.#count(kind, request),
-      onDone: () => {
-        this.#flights.delete(flight)
-        if (key !== undefined) this.#shared.delete(key)
+      onClosed: () => {
+        if (key !== undefined && this.#shared.get(key) === flight) this.#shared.delete(key)
       },
     })
     this.#flights.add(flight)
     if (key !== undefined) this.#shared.set(key, flight)
+    void flight.finished.then(() => this.#flights.delete(flight))
     flight.start.then((start) => this.#learnFrom(start, digest)).catch(() => undefined)
     return flight
   }

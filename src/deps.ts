@@ -47,6 +47,8 @@ export type DepsResult = { readonly ok: true; readonly deps: Deps } | { readonly
 
 /** Work that outlives the request that began it: a slow registry and a large attestation fit, a hanging one does not. */
 const WORK_LIMIT_MS = 60_000
+/** A known tag waits this long for its registry, which answers a HEAD in a tenth of it. */
+const REVALIDATION_LIMIT_MS = 2_000
 /** How often counts of repeated refusals are written. */
 const FLUSH_INTERVAL_MS = 10_000
 
@@ -103,6 +105,7 @@ async function build(config: Config, policies: IndexedPolicySet, trust: TrustSna
     state,
     now,
     workLimit,
+    revalidationLimit: () => AbortSignal.timeout(REVALIDATION_LIMIT_MS),
     parse: async (bytes, contentType) => await parse(runner, { bytes, contentType, signal: workLimit() }),
   })
   const matching = (repositoryName: string) => policiesFor(policies, repositoryName)
@@ -125,6 +128,7 @@ async function build(config: Config, policies: IndexedPolicySet, trust: TrustSna
   const versions = { policyVersion: policies.version, trustVersion: trust.version }
   const pull = createPull({ manifests, judge, state, recorder, modeOf, ...versions })
   const onPull = observePull({ log, metrics })
+  const onUnexpected = (error: unknown) => log.error({ event: 'error', err: error }, 'unexpected error')
   const blobs = createBlobService({ content, onEvent: ({ kind }) => metrics.blobReads.inc({ kind }) })
   const flushing = setInterval(recorder.flush, FLUSH_INTERVAL_MS).unref()
   countLoaded(metrics, policies, trust)
@@ -132,7 +136,7 @@ async function build(config: Config, policies: IndexedPolicySet, trust: TrustSna
   return {
     app: {
       router: createRouter(routeTable(config), config.defaultUpstream ?? undefined),
-      manifest: createManifestRoute({ pull, modeOf, hardStop: config.refusals.hardStop, deadline, onPull }),
+      manifest: createManifestRoute({ pull, modeOf, hardStop: config.refusals.hardStop, deadline, onPull, onError: onUnexpected }),
       blob: { blobs, judge, state, modeOf, metrics, deadline, upstreams: config.upstreams },
       upstreams,
       metrics,

@@ -35,6 +35,11 @@ for (const command of program.commands) command.exitOverride()
 try {
   await program.parseAsync(process.argv)
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error
-  io.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage)
+  if (error instanceof CommanderError) {
+    io.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage)
+  } else {
+    // Never 1, which says "refused": a program that broke down has judged nothing.
+    io.stderr(`portcullis: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    io.exit(EXIT.undetermined)
+  }
 }

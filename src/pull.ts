@@ -2,20 +2,21 @@ import { refusalMessage, warningText } from './policy/refusal.ts'
 import { enforce } from './policy/enforce.ts'
 import type { Cause, Judgement, Mode, Outcome } from './policy/types.ts'
 import type { Digest } from './oci/digest.ts'
-import { closureOf } from './oci/manifest.ts'
 import { repositoryName, type ManifestReference, type Repository } from './oci/reference.ts'
 import { createDecision, type Decision } from './record/decision.ts'
 import type { Recorder } from './record/recorder.ts'
 import type { StateStore } from './store/types.ts'
 import type { FetchedManifest, ManifestSource } from './upstream/manifest-source.ts'
 import { UpstreamError } from './upstream/types.ts'
+import { DeadlineError, withDeadline } from './deadline.ts'
 import type { Judge, Judged } from './judge.ts'
+import { WorkError } from './work/work-error.ts'
 
 export type PullRequest = {
   readonly repository: Repository
   readonly reference: ManifestReference
   /** The caller's patience. Work that it interrupts goes on for the next request. */
-  readonly deadline: AbortSignal
+  readonly deadline: () => AbortSignal
 }
 
 export type PullAnswer =
@@ -50,6 +51,15 @@ export type PullDeps = {
 
 export type Pull = (request: PullRequest) => Promise<PullAnswer>
 
+/** What steps 3 to 7 come to. */
+type Found = {
+  readonly digest: Digest | undefined
+  /** Undefined where the verdict is not about the manifest: it could not be had, or not in time. */
+  readonly judged: Judged | undefined
+  readonly judgement: Judgement
+  readonly cache: 'warm' | 'cold'
+}
+
 /**
  * The way of a manifest from request to answer. Steps 1 (parse), 2 (route) and 10 (answer) belong to HTTP and stand in
  * app.ts; what is between them stands here. Rejects with UpstreamError where there is nothing to judge.
@@ -58,94 +68,88 @@ export function createPull(deps: PullDeps): Pull {
   // What follows from a judgement is worked out once, not on every warm request.
   const settled = new WeakMap<Judged, { outcome: Outcome['kind']; decision: Decision }>()
 
-  return async function pull({ repository, reference, deadline }) {
-    let digest: Digest | undefined
-    let judged: Judged | undefined
-    let judgement: Judgement
-    let cache: PullAnswer['cache'] = 'cold'
-    try {
-      // 3. resolve: a tag becomes a digest; a digest stays one.
-      digest = await withDeadline(deps.manifests.resolve(repository, reference), deadline)
-      judged = deps.judge.known(repository, digest)
-      if (judged !== undefined) cache = 'warm'
-      // 4. fetch, 5. discover, 6. verify, 7. decide: once for all who ask, and remembered.
-      judged ??= await withDeadline(deps.judge.judge(repository, digest), deadline)
-      judgement = judged.judgement
-    } catch (error) {
-      judgement = deps.judge.undetermined(repository, causeOf(error))
-      if (deps.modeOf(repositoryName(repository)) !== 'enforce' && digest === undefined) throw error
-    }
+  return async function pull(request) {
+    const found = findWarm(request) ?? (await findCold(request))
     // 8. enforce: on every request, so that a change of mode counts at once.
-    const outcome = enforce(judgement)
-    const decision = settle(judged, outcome, () => decisionOf(repository, digest, judgement, outcome))
+    const outcome = enforce(found.judgement)
+    const decision = settle(request.repository, found, outcome)
     if (outcome.kind !== 'serve') {
-      // 9. record: a refusal is durable before its first byte leaves. A hold is no fact about the image; it is logged.
-      if (outcome.kind === 'refuse') deps.recorder.record(decision)
-      return { kind: outcome.kind, ...refusalMessage(outcome, decision.id), decision, outcome, cache }
+      // 9. record: a refusal is durable before its first byte leaves. What was never seen is no fact about an image.
+      if (outcome.kind === 'refuse' && found.judged !== undefined) deps.recorder.record(decision)
+      return { kind: outcome.kind, ...refusalMessage(outcome, decision.id), decision, outcome, cache: found.cache }
     }
-    const manifest = judged?.manifest ?? (await fetchUnjudged(repository, digest))
+    const manifest = await manifestOf(request.repository, found)
     const warnings = outcome.warnings.map((result) => warningText(result, decision.id))
-    return { kind: 'serve', manifest, warnings, decision, outcome, cache }
+    return { kind: 'serve', manifest, warnings, decision, outcome, cache: found.cache }
   }
 
-  /** Runs `decide` for the first request of a judgement with this outcome, and lets its closure in. */
-  function settle(judged: Judged | undefined, outcome: Outcome, decide: () => Decision): Decision {
+  /** Steps 3 to 7 from memory: no I/O, no crypto. */
+  function findWarm({ repository, reference }: PullRequest): Found | undefined {
+    const digest = deps.manifests.resolved(repository, reference)
+    const judged = digest === undefined ? undefined : deps.judge.known(repository, digest)
+    return judged === undefined ? undefined : { digest, judged, judgement: judged.judgement, cache: 'warm' }
+  }
+
+  async function findCold({ repository, reference, deadline }: PullRequest): Promise<Found> {
+    const signal = deadline()
+    let digest: Digest | undefined
+    try {
+      // 3. resolve: a tag becomes a digest; a digest stays one.
+      digest = await withDeadline(deps.manifests.resolve(repository, reference), signal)
+      // 4. fetch, 5. discover, 6. verify, 7. decide: once for all who ask, and remembered.
+      const judged = await withDeadline(deps.judge.judge(repository, digest), signal)
+      return { digest, judged, judgement: judged.judgement, cache: 'cold' }
+    } catch (error) {
+      const cause = causeOf(error)
+      const isEnforced = deps.modeOf(repositoryName(repository)) === 'enforce'
+      // Nobody's rule is at stake and there is nothing to serve: then it is an error like any other.
+      if (digest === undefined && !isEnforced) throw asUpstreamError(error, cause)
+      return { digest, judged: undefined, judgement: deps.judge.undetermined(repository, cause), cache: 'cold' }
+    }
+  }
+
+  /** Once for each judgement and outcome: the decision, and for what is served the closure. */
+  function settle(repository: Repository, { digest, judged, judgement }: Found, outcome: Outcome): Decision {
     const known = judged === undefined ? undefined : settled.get(judged)
     if (known?.outcome === outcome.kind) return known.decision
-    const decision = decide()
+    const { policyVersion, trustVersion } = deps
+    const decision = createDecision({ repository, digest, policyVersion, trustVersion }, judgement, outcome)
     if (judged === undefined) return decision
-    if (outcome.kind === 'serve') letIn(decision.subject.repository, judged.manifest)
+    if (outcome.kind === 'serve') {
+      letIn(repository, judged)
+      if (outcome.warnings.length > 0) deps.recorder.note(decision)
+    }
     settled.set(judged, { outcome: outcome.kind, decision })
     return decision
   }
 
-  function decisionOf(
-    repository: Repository,
-    digest: Digest | undefined,
-    judgement: Judgement,
-    outcome: Outcome,
-  ): Decision {
-    const { policyVersion, trustVersion } = deps
-    return createDecision({ repository, digest, policyVersion, trustVersion }, judgement, outcome)
-  }
-
   /** From now on this repository may serve what the manifest names, as long as the manifest itself is let through. */
-  function letIn(repository: Repository, manifest: FetchedManifest): void {
-    if (manifest.parsed.ok) deps.state.addClosure(repository, manifest.digest, closureOf(manifest.parsed.manifest))
+  function letIn(repository: Repository, { digest, closure }: Judged): void {
+    deps.state.addClosure(repository, digest, closure)
+    // A child that was asked for before its index was known is judged again.
+    deps.judge.reconsider(repository, closure.children)
   }
 
-  /** In observe mode a verdict that is late or impossible delays nobody: the bytes themselves are enough. */
-  async function fetchUnjudged(repository: Repository, digest: Digest | undefined): Promise<FetchedManifest> {
+  /** In observe mode a verdict that is late or impossible delays nobody: bytes that are at hand are enough. */
+  async function manifestOf(repository: Repository, { digest, judged, judgement }: Found): Promise<FetchedManifest> {
     if (digest === undefined) throw new UpstreamError('unavailable', 'the tag could not be resolved')
-    const manifest = await deps.manifests.fetch(repository, digest)
-    letIn(repository, manifest)
-    return manifest
-  }
-}
-
-class DeadlineError extends Error {
-  override readonly name = 'DeadlineError'
-}
-
-/** Stops waiting, not working: the promise goes on for whoever asks next. */
-async function withDeadline<T>(work: Promise<T>, deadline: AbortSignal): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const onAbort = () => late.reject(new DeadlineError('not verified in time; the work goes on'))
-  if (deadline.aborted) onAbort()
-  deadline.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([work, late.promise])
-  } finally {
-    deadline.removeEventListener('abort', onAbort)
-    late.promise.catch(() => undefined)
-    work.catch(() => undefined)
+    const manifest = deps.manifests.inMemory(repository, digest)
+    if (manifest !== undefined) return manifest
+    if (judged !== undefined) return await deps.manifests.fetch(repository, digest)
+    const causes = judgement.results.flatMap(({ verdict }) => (verdict.kind === 'undetermined' ? verdict.causes : []))
+    throw new UpstreamError('unavailable', causes[0]?.message ?? 'the manifest could not be had')
   }
 }
 
 /** What could not be known, or the error itself where it is an answer about the image and not about the world. */
 function causeOf(error: unknown): Cause {
   if (error instanceof DeadlineError) return { dependency: 'deadline', message: error.message }
+  if (error instanceof WorkError) return { dependency: 'verifier', message: error.message }
   if (!(error instanceof UpstreamError)) throw error
   if (error.code !== 'unavailable' && error.code !== 'timeout') throw error
   return { dependency: 'registry', message: error.message }
+}
+
+function asUpstreamError(error: unknown, cause: Cause): UpstreamError {
+  return error instanceof UpstreamError ? error : new UpstreamError('timeout', cause.message, { cause: error })
 }

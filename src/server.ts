@@ -1,4 +1,9 @@
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
@@ -7,6 +12,12 @@ const HEADER_BYTES_MAX = 16 * 1024
 const HEADERS_TIMEOUT_MS = 10_000
 /** Longer than the idle time of common load balancers (60 s), so that they close first. */
 const KEEP_ALIVE_MS = 75_000
+/** Without a byte in either direction; longer than a pull may take to be decided. A stalled download holds a file open. */
+const IDLE_MS = 120_000
+/** Far more than the nodes that one edge serves; a file descriptor each. */
+const CONNECTIONS_MAX = 20_000
+/** How often connections that have become idle are closed while draining. */
+const DRAIN_STEP_MS = 50
 
 export type ListenOptions = {
   host: string
@@ -33,6 +44,8 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
     options.tls === undefined
       ? createHttpServer(settings, handler)
       : createHttpsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, handler)
+  server.timeout = IDLE_MS
+  server.maxConnections = CONNECTIONS_MAX
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port, options.host, resolve)
@@ -44,8 +57,12 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
 
 async function close(server: Server, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  // Every answer from now on is the last of its connection, and those that wait for another request are closed.
+  server.prependListener('request', (_, response: ServerResponse) => response.setHeader('connection', 'close'))
   server.closeIdleConnections()
+  const idle = setInterval(() => server.closeIdleConnections(), DRAIN_STEP_MS)
   const cut = setTimeout(() => server.closeAllConnections(), drainMs)
   await closed
+  clearInterval(idle)
   clearTimeout(cut)
 }

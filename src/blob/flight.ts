@@ -23,8 +23,8 @@ export type FlightOptions = {
   readonly limits: BlobLimits
   readonly schedule: Schedule
   readonly onEvent: (kind: BlobEvent['kind']) => void
-  /** From here on the store is the place to look for the blob. */
-  readonly onDone: () => void
+  /** Nobody may join from here on: it has failed, or the blob is in the store. May be called twice. */
+  readonly onClosed: () => void
 }
 
 /**
@@ -106,7 +106,7 @@ export class BlobFlight {
   }
 
   async #run(start: PromiseWithResolvers<FlightStart>): Promise<void> {
-    const { source, limits, schedule, onEvent, onDone } = this.#options
+    const { source, limits, schedule, onEvent, onClosed } = this.#options
     const cancelLimit = schedule(
       () => this.abort(new UpstreamError('timeout', 'a blob took longer than its time limit')),
       limits.flightMsMax,
@@ -130,7 +130,7 @@ export class BlobFlight {
       cancelLimit()
       this.#cancelAbandon?.()
       this.#isDone = true
-      onDone()
+      onClosed()
       this.#closeUnused()
     }
   }
@@ -208,6 +208,8 @@ export class BlobFlight {
   #fail(failure: UpstreamError, start: PromiseWithResolvers<FlightStart>): void {
     this.#state = 'failed'
     this.#failure = failure
+    // Before anybody hears of it, so that a client that asks again at once does not meet the same failure.
+    this.#options.onClosed()
     start.reject(failure)
     this.#notify()
   }

@@ -73,6 +73,7 @@ export class BlobSpool {
     const cursor = { position }
     this.#cursors.add(cursor)
     this.#hadReaders = true
+    this.#trim()
     return cursor
   }
 

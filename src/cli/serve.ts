@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { createDeps, type Deps } from '../deps.ts'
 import { listen, type Listener } from '../server.ts'
 import { getRequestListener } from '@hono/node-server'
-import { createAdminApp } from '../admin.ts'
+import { createAdminApp, type AdminDeps } from '../admin.ts'
 import { createApp } from '../app.ts'
 import type { Config } from '../config/schema.ts'
 import { configure } from './configure.ts'
@@ -41,8 +41,13 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
   }
   const { deps } = created
   const readiness = { draining: false }
-  const data = await listen(handlerOf(createApp(deps.app)), { ...config.listen.data, tls: deps.tls })
-  const admin = await listen(handlerOf(createAdminApp({ ...deps, readiness })), config.listen.admin)
+  const listeners = await listenAll(config, createApp(deps.app), { ...deps, readiness })
+  if (!listeners.ok) {
+    io.stderr(`portcullis: ${listeners.problem}\n`)
+    await deps.close()
+    return undefined
+  }
+  const { data, admin } = listeners
   const at = { data: data.address, admin: admin.address }
   deps.log.info({ event: 'start', listen: at, policies: deps.policies.policies.length, trust: deps.trust.version }, 'ready')
   return {
@@ -50,7 +55,7 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
     data,
     admin,
     async stop() {
-      // Readiness turns first, so that load balancers stop sending before connections are cut.
+      // Whoever still asks the admin listener is told; the data listener takes no new connection from here on.
       readiness.draining = true
       await data.close(config.shutdown.drainMs)
       await admin.close(0)
@@ -59,7 +64,24 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
   }
 }
 
-function handlerOf(app: { fetch: Parameters<typeof getRequestListener>[0] }): ReturnType<typeof getRequestListener> {
+type Listeners = { ok: true; data: Listener; admin: Listener } | { ok: false; problem: string }
+
+/** Both or neither. */
+async function listenAll(config: Config, app: FetchApp, deps: AdminDeps & { tls: Deps['tls'] }): Promise<Listeners> {
+  const { data, admin } = config.listen
+  let first: Listener | undefined
+  try {
+    first = await listen(handlerOf(app), { ...data, tls: deps.tls })
+    return { ok: true, data: first, admin: await listen(handlerOf(createAdminApp(deps)), admin) }
+  } catch (error) {
+    await first?.close(0)
+    return { ok: false, problem: error instanceof Error ? error.message : 'cannot listen' }
+  }
+}
+
+type FetchApp = { fetch: Parameters<typeof getRequestListener>[0] }
+
+function handlerOf(app: FetchApp): ReturnType<typeof getRequestListener> {
   return getRequestListener(app.fetch, { overrideGlobalObjects: false })
 }
 

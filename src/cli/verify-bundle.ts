@@ -86,6 +86,7 @@ function refusalOf({ verified, failures }: CandidateResult, signer: Signer): str
     return failure === undefined ? 'nothing verified' : `${failure.code}: ${failure.message}`
   }
   if ('key' in signer) {
+    if (first.signer.kind !== 'key') return 'key: signed with a certificate, expected a key'
     // Sigstore clients ask for a log entry and a signed time of keys too, unless told otherwise.
     if (first.logs.length === 0) return 'log-entry: signature is in no known transparency log'
     return first.times.length > 0 ? undefined : 'timestamp: signature has no signed time'

@@ -22,7 +22,6 @@ export const VARIABLES: ReadonlyMap<string, Variable> = new Map([
   ['PORTCULLIS_LISTEN_DATA', { path: ['listen', 'data'], description: '`host:port`' }],
   ['PORTCULLIS_LISTEN_ADMIN', { path: ['listen', 'admin'], description: '`host:port`' }],
   ['PORTCULLIS_DATA_DIRECTORY', { path: ['dataDirectory'], description: 'a directory' }],
-  ['PORTCULLIS_PUBLIC_URL', { path: ['publicUrl'], description: 'a URL' }],
   ['PORTCULLIS_POLICIES_DIRECTORY', { path: ['policies', 'directory'], description: 'a directory' }],
   ['PORTCULLIS_LOG_LEVEL', { path: ['log', 'level'], description: 'a level' }],
 ])

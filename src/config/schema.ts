@@ -116,17 +116,13 @@ const cache = z
     violatedTtl: duration('0s', '1h')
       .prefault('30s')
       .describe('How long a violation is remembered: a new signature counts no later than this.'),
-    evidenceTtl: duration('1m', '365d')
-      .prefault('30d')
-      .describe('How long evidence that was found is kept. It proves itself, so age does not weaken it.'),
   })
   .prefault({})
-  .transform(({ tagTtl, tagStaleIfError, violatedTtl, evidenceTtl, ...sizes }) => ({
+  .transform(({ tagTtl, tagStaleIfError, violatedTtl, ...sizes }) => ({
     ...sizes,
     tagTtlMs: tagTtl,
     tagStaleIfErrorMs: tagStaleIfError,
     violatedTtlMs: violatedTtl,
-    evidenceTtlMs: evidenceTtl,
   }))
   .describe('What is kept, how much and how long.')
 
@@ -163,10 +159,6 @@ const shutdown = z
 export const configSchema = z.strictObject({
   listen,
   dataDirectory: file.default('./data').describe('State and caches. Relative to this file, like every path.'),
-  publicUrl: z
-    .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
-    .optional()
-    .describe('How clients reach this proxy, for links in answers.'),
   upstreams: upstreamsSchema,
   defaultUpstream: z
     .string()

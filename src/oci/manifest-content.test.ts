@@ -74,7 +74,7 @@ describe('looksLikeManifest', () => {
     'trailing data': `${text} x`,
     'a second value': `{} ${text}`,
     'no end': text.slice(0, -20),
-    'keys in another case': '{"SCHEMAVERSION":2}',
+    'keys in another case': '{"SCHEMAVERSION":2,"LAYERS":[]}',
     'an escaped key': '{"\\u006danifests":[]}',
     'a key by long s': '{"manife\u017ft\u017f":[]}',
     'layers and config alone': '{"layers":[],"CONFIG":{}}',
@@ -107,6 +107,7 @@ describe('looksLikeManifest', () => {
     'an empty object': '{}',
     'an array': '["manifests"]',
     'a text': 'schemaVersion',
+    "a scanner's report": '{"SchemaVersion":2,"ArtifactName":"a","Results":[]}',
   }
   for (const [name, document] of Object.entries(no)) {
     test(`false: ${name}`, () => assert.equal(looksLikeManifest(Buffer.from(document)), false))

@@ -106,8 +106,9 @@ export function looksLikeManifest(bytes: Buffer): boolean {
   if (!OBJECT_START.test(text)) return false
   const keys = topLevelKeys(text)
   const has = (key: string) => keys.has(foldKey(key))
-  if (has('schemaVersion') || has('manifests') || has('fsLayers')) return true
-  return has('layers') && has('config')
+  if (has('manifests') || has('fsLayers')) return true
+  // A schemaVersion alone is nothing that runs: scanners' reports have one too.
+  return has('layers') && (has('config') || has('schemaVersion'))
 }
 
 /**

@@ -34,7 +34,7 @@ export function isSigner(authority: Authority, signer: Signer): boolean {
 }
 
 /** Keyless evidence is only ever verified with a log entry or timestamp; for keys the authority decides. */
-export function isLoggedFor(authority: Authority, { logs }: Verified): boolean {
+function isLoggedFor(authority: Authority, { logs }: Verified): boolean {
   return (
     authority.signer.kind === 'keyless' || authority.signer.transparencyLog === 'optional' || logs.length > 0
   )

@@ -94,7 +94,7 @@ function unitOf(origin: string): string {
 }
 
 /** A value as a message quotes it. */
-export function show(value: unknown): string {
+function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object' && value !== null) return 'a mapping'

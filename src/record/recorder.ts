@@ -13,6 +13,8 @@ export type Recorder = {
    * that cannot be recorded must not leave.
    */
   record(decision: Decision): void
+  /** The same for what is served all the same: a disk that refuses it is reported and stops nobody. */
+  note(decision: Decision): void
   /** Writes the counts of repeats. */
   flush(): void
 }
@@ -30,23 +32,38 @@ export function createRecorder(deps: {
 
   function writeRepeats(key: string, pending: { count: number }): void {
     if (pending.count === 0) return
-    deps.state.countDecision(key, pending.count, deps.now())
-    pending.count = 0
+    try {
+      deps.state.countDecision(key, pending.count, deps.now())
+      pending.count = 0
+    } catch (error) {
+      // The decision itself is on disk; only how often it was repeated waits for the next flush.
+      deps.log.error({ event: 'store', err: error }, 'cannot count repeated decisions')
+    }
+  }
+
+  function record(decision: Decision): void {
+    const { id, key } = decision
+    const known = repeats.get(key)
+    if (known !== undefined) {
+      known.count += 1
+      deps.metrics.decisionsRecorded.inc({ kind: 'repeat' })
+      return
+    }
+    const isNew = deps.state.recordDecision({ id, key, at: deps.now(), json: key })
+    repeats.set(key, { count: 0 })
+    deps.metrics.decisionsRecorded.inc({ kind: isNew ? 'first' : 'repeat' })
+    const { subject, outcome, results } = decision
+    if (isNew) deps.log.warn({ event: 'decision', id, ...subject, outcome, results }, 'decision')
   }
 
   return {
-    record(decision) {
-      const known = repeats.get(decision.key)
-      if (known !== undefined) {
-        known.count += 1
-        deps.metrics.decisionsRecorded.inc({ kind: 'repeat' })
-        return
+    record,
+    note(decision) {
+      try {
+        record(decision)
+      } catch (error) {
+        deps.log.error({ event: 'store', err: error, decision: decision.id }, 'cannot record a decision')
       }
-      const { id, key } = decision
-      const isNew = deps.state.recordDecision({ id, key, at: deps.now(), json: key })
-      repeats.set(key, { count: 0 })
-      deps.metrics.decisionsRecorded.inc({ kind: isNew ? 'first' : 'repeat' })
-      if (isNew) deps.log.warn({ event: 'decision', id, ...decision.subject, outcome: decision.outcome, results: decision.results }, 'decision')
     },
     flush() {
       for (const [key, pending] of repeats.entries()) writeRepeats(key, pending)

@@ -3,23 +3,25 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { BlobAnswer, BlobHeadAnswer, BlobService } from '../blob.ts'
 import { errorAnswer, type Answer } from '../http/answer.ts'
-import { entityTag, requestedRange } from '../http/range.ts'
+import { contentRange, entityTag, requestedRange } from '../http/range.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
-import type { Judge } from '../judge.ts'
+import { DeadlineError, withDeadline } from '../deadline.ts'
+import type { Judge, Judged } from '../judge.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isEvidenceBlob } from '../oci/manifest.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
 import { enforce } from '../policy/enforce.ts'
-import type { Mode } from '../policy/types.ts'
+import type { Mode, Outcome } from '../policy/types.ts'
 import type { Metrics } from '../record/metrics.ts'
 import type { StateStore } from '../store/types.ts'
 import { UpstreamError, type RegistryClient } from '../upstream/types.ts'
+import { WorkError } from '../work/work-error.ts'
 import type { RoutedRequest } from './request.ts'
 
 export type BlobRouteDeps = {
   blobs: BlobService
-  judge: Pick<Judge, 'judge'>
-  state: Pick<StateStore, 'parentsOfBlob' | 'isManifest'>
+  judge: Pick<Judge, 'judge' | 'known'>
+  state: Pick<StateStore, 'parentsOfBlob' | 'evidenceParentsOfBlob' | 'isManifest' | 'hasBlob' | 'addBlob'>
   modeOf(repositoryName: string): Mode
   metrics: Pick<Metrics, 'blobs'>
   deadline: () => AbortSignal
@@ -33,6 +35,8 @@ type Admission =
   | { readonly kind: 'evidence' }
   | { readonly kind: 'denied'; readonly answer: Answer }
 
+/** Manifests judged anew for one blob: an ordinary blob has one parent that matters. */
+const PARENTS_JUDGED_MAX = 4
 /** No evidence is larger: the same limit as that of a layer in an evidence manifest. */
 const EVIDENCE_BYTES_MAX = 32 * 1024 * 1024
 
@@ -46,12 +50,14 @@ export async function answerBlob(
   const { repository } = request
   const count = (result: string) => deps.metrics.blobs.inc({ registry: repository.registry, result })
   try {
-    const admission = await admit({ repository, client: to.client }, digest, deps)
+    const admission = await admit(repository, digest, deps)
     if (admission.kind === 'denied') {
       count('denied')
       return admission.answer
     }
+    await assertMember({ repository, client: to.client }, digest, deps)
     const answer = await open(request, digest, { admission, client: to.client }, deps)
+    if (answer.kind === 'body' && !deps.state.hasBlob(repository, digest)) deps.state.addBlob(repository, digest)
     count(answer.kind)
     return await send(digest, { answer, admission, outgoing: to.outgoing })
   } catch (error) {
@@ -62,32 +68,61 @@ export async function answerBlob(
 }
 
 /** In enforce mode a blob leaves only where a manifest of this repository that is let through now names it. */
-async function admit(
+async function admit(repository: Repository, digest: Digest, deps: BlobRouteDeps): Promise<Admission> {
+  if (deps.state.isManifest(digest)) return denied(404, 'a manifest is not served as a blob')
+  if (deps.modeOf(repositoryName(repository)) !== 'enforce') return { kind: 'image' }
+  const images = await bestOf(repository, deps.state.parentsOfBlob(repository, digest), deps)
+  if (images === 'serve') return { kind: 'image' }
+  // Signatures and attestations are let through without a policy, so what they name must be looked at.
+  const evidence = await bestOf(repository, deps.state.evidenceParentsOfBlob(repository, digest), deps)
+  if (evidence === 'serve') return { kind: 'evidence' }
+  if (images === 'hold') return denied(503, 'the image that this blob belongs to cannot be verified now; retry later')
+  if (images === 'refuse') return denied(403, 'the image that this blob belongs to is blocked; pull the image to see why')
+  return denied(404, 'no image that was let through from this repository names this blob')
+}
+
+/** The best outcome of any of the manifests. Those already judged are asked first, and only a few of the others. */
+async function bestOf(
+  repository: Repository,
+  parents: readonly Digest[],
+  { judge, deadline }: BlobRouteDeps,
+): Promise<Outcome['kind'] | undefined> {
+  const known = parents.map((parent) => judge.known(repository, parent))
+  const outcomes = known.flatMap((judged) => (judged === undefined ? [] : [enforce(judged.judgement).kind]))
+  if (outcomes.includes('serve')) return 'serve'
+  const signal = deadline()
+  const unknown = parents.filter((_, index) => known[index] === undefined)
+  for (const parent of unknown.slice(0, PARENTS_JUDGED_MAX)) {
+    // oxlint-disable-next-line no-await-in-loop -- the first that admits is enough
+    const outcome = await outcomeOf(withDeadline(judge.judge(repository, parent), signal))
+    if (outcome === 'serve') return 'serve'
+    outcomes.push(outcome)
+  }
+  return outcomes.includes('hold') ? 'hold' : outcomes[0]
+}
+
+/** A manifest that cannot be had or judged now must not hide another one that admits the blob. */
+async function outcomeOf(judging: Promise<Judged>): Promise<Outcome['kind']> {
+  try {
+    return enforce((await judging).judgement).kind
+  } catch (error) {
+    if (error instanceof UpstreamError || error instanceof DeadlineError || error instanceof WorkError) return 'hold'
+    throw error
+  }
+}
+
+/**
+ * Bytes are cached by digest for all repositories; that another one's pull has cached them does not make them this
+ * one's. Throws UpstreamError `not-found` where they are not.
+ */
+async function assertMember(
   { repository, client }: { repository: Repository; client: RegistryClient },
   digest: Digest,
   deps: BlobRouteDeps,
-): Promise<Admission> {
-  if (deps.state.isManifest(digest)) return denied(404, 'a manifest is not served as a blob')
-  const parents = deps.state.parentsOfBlob(repository, digest)
-  if (deps.modeOf(repositoryName(repository)) !== 'enforce') {
-    // Bytes are shared by digest; that another repository's pull has cached them does not make them this one's.
-    if (parents.length === 0) await client.headBlob(repository, digest, deps.deadline())
-    return { kind: 'image' }
-  }
-  let stopped: 'refuse' | 'hold' | undefined
-  let isEvidence = false
-  for (const parent of parents) {
-    // oxlint-disable-next-line no-await-in-loop -- the first that admits is enough; usually there is one, and cached
-    const judged = await deps.judge.judge(repository, parent)
-    const { kind } = enforce(judged.judgement)
-    if (kind === 'serve' && judged.judgement.results.length > 0) return { kind: 'image' }
-    if (kind === 'serve') isEvidence = true
-    else stopped = kind
-  }
-  if (isEvidence) return { kind: 'evidence' }
-  if (stopped === 'refuse') return denied(403, 'the image that this blob belongs to is blocked; pull the image to see why')
-  if (stopped === 'hold') return denied(503, 'the image that this blob belongs to cannot be verified now; retry later')
-  return denied(404, 'no image that was let through from this repository names this blob')
+): Promise<void> {
+  if (!deps.blobs.isCached(digest) || deps.state.hasBlob(repository, digest)) return
+  await client.headBlob(repository, digest, deps.deadline())
+  deps.state.addBlob(repository, digest)
 }
 
 function denied(status: 403 | 404 | 503, message: string): Admission {
@@ -103,10 +138,12 @@ async function open(
 ): Promise<BlobAnswer | BlobHeadAnswer> {
   const { repository } = request
   const signal = deps.deadline()
-  if (request.method === 'HEAD') return await deps.blobs.headBlob({ client, repository, digest, mode: 'cache', signal })
   const isImage = admission.kind === 'image'
-  // Evidence is looked at before it leaves, so it is never left to somebody else to send.
   const mode = isImage ? (deps.upstreams.get(repository.registry)?.blobs ?? 'cache') : 'cache'
+  if (request.method === 'HEAD' && isImage) {
+    return await deps.blobs.headBlob({ client, repository, digest, mode, signal })
+  }
+  // Evidence is looked at before it leaves, for HEAD too, so it is never left to somebody else to send.
   const range = isImage ? requestedRange(request, digest) : undefined
   return await deps.blobs.openBlob({ client, repository, digest, range, mode, signal })
 }
@@ -138,11 +175,11 @@ type BodyAnswer = BlobAnswer & { kind: 'body' }
 /** Breaks the connection where the body breaks off: the client must not take a part for the whole. */
 async function stream(digest: Digest, { body, size, range }: BodyAnswer, outgoing: ServerResponse): Promise<void> {
   const head = headOf(digest, size)
-  if (range === undefined) {
+  if (range === undefined || size === undefined) {
     outgoing.writeHead(200, head)
   } else {
-    const { start, end } = range
-    const partial = { 'content-range': `bytes ${start}-${end}/${size ?? '*'}`, 'content-length': String(end - start + 1) }
+    const length = String(range.end - range.start + 1)
+    const partial = { 'content-range': contentRange(range, size), 'content-length': length }
     outgoing.writeHead(206, { ...head, ...partial })
   }
   // A client that leaves, or bytes that turn out wrong: both have ended the connection already.
@@ -177,6 +214,6 @@ function redirect(location: string): Answer {
 }
 
 function unsatisfiable(size: number): Answer {
-  const headers = { 'content-range': `bytes */${size}` }
+  const headers = { 'content-range': contentRange(undefined, size) }
   return errorAnswer({ status: 416, code: 'UNSUPPORTED', message: 'no byte of the blob is in that range', headers })
 }

@@ -18,6 +18,7 @@ export type ManifestRouteDeps = {
   deadline: () => AbortSignal
   /** Told of every pull that reached a decision. */
   onPull(answer: PullAnswer): void
+  onError(error: unknown): void
 }
 
 export type ManifestRoute = (request: RoutedRequest, reference: ManifestReference) => Promise<Answer>
@@ -25,6 +26,8 @@ export type ManifestRoute = (request: RoutedRequest, reference: ManifestReferenc
 /** Refusal documents by digest. One that is forgotten is still refused: no registry has that digest. */
 const REFUSALS_MAX = 10_000
 const RETRY_AFTER_SECONDS = 5
+/** Clients read 4096 bytes of warnings (distribution-spec 1.1, "Warnings"); one of ours takes at most 710. */
+const WARNINGS_MAX = 5
 /** Seconds; a digest never changes its bytes, but a policy may change what it is worth. */
 const DIGEST_MAX_AGE_SECONDS = 60
 
@@ -43,12 +46,15 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
 
   async function judgedAnswer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
     try {
-      const pulled = await deps.pull({ repository: request.repository, reference, deadline: deps.deadline() })
+      const pulled = await deps.pull({ repository: request.repository, reference, deadline: deps.deadline })
       deps.onPull(pulled)
       return pulled.kind === 'serve' ? served(request, reference, pulled) : refused(pulled)
     } catch (error) {
       if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'manifest')
-      throw error
+      // Not thrown on: whatever went wrong here, a client that falls back must find its way closed all the same.
+      deps.onError(error)
+      const message = 'internal error; nothing was let through; see the log of the proxy'
+      return errorAnswer({ status: 500, code: 'UNKNOWN', message })
     }
   }
 
@@ -66,7 +72,10 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
     if (reference.kind === 'digest') headers['cache-control'] = `private, max-age=${DIGEST_MAX_AGE_SECONDS}`
     if (request.ns !== undefined) headers['oci-namespace'] = request.ns
     if (warnings.length > 0) {
-      headers['warning'] = warnings.map((text) => `299 - "${quoted(text)}"`).join(', ')
+      headers['warning'] = warnings
+        .slice(0, WARNINGS_MAX)
+        .map((text) => `299 - "${quoted(text)}"`)
+        .join(', ')
       headers['x-portcullis-decision-id'] = decision.id
     }
     return { status: 200, headers, body: manifest.bytes }

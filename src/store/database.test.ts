@@ -33,7 +33,11 @@ describe('openDatabase', () => {
     const path = newPath(t)
     openDatabase(path).close()
     writeFileSync(path, 'this was a database once '.repeat(100))
-    assert.throws(() => openDatabase(path), { name: 'StoreError', code: 'damaged', message: /move .*-wal .* away/ })
+    assert.throws(() => openDatabase(path), {
+      name: 'StoreError',
+      code: 'damaged',
+      message: /move .*-wal .* away/,
+    })
   })
 
   it('stops at a damaged page', (t) => {
@@ -50,7 +54,11 @@ describe('openDatabase', () => {
     const newer = openDatabase(path)
     newer.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`)
     newer.close()
-    assert.throws(() => openDatabase(path), { name: 'StoreError', code: 'newer-schema', message: /data directory/ })
+    assert.throws(() => openDatabase(path), {
+      name: 'StoreError',
+      code: 'newer-schema',
+      message: /data directory/,
+    })
     const raw = new DatabaseSync(path)
     assert.equal(version(raw), MIGRATIONS.length + 1)
     raw.close()
@@ -102,7 +110,9 @@ describe('transactions', () => {
       database.exec('BEGIN')
       database.prepare("INSERT INTO tag VALUES ('r', 'u', 'd', 1)").run()
       process.kill(process.pid, 'SIGKILL')`
-    const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' })
+    const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: 'ignore',
+    })
     assert.equal(signal, 'SIGKILL')
     const database = openDatabase(path)
     const tags = database.prepare('SELECT tag FROM tag').all()

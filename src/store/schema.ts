@@ -19,15 +19,30 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX manifest_by_digest ON manifest (digest);
 
+  -- Repositories and digests as numbers: one closure row would otherwise repeat 200 bytes in the table and each index.
+  CREATE TABLE name (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+  ) STRICT;
+
   -- id grows with every insert, so that it orders parents by when they were last let through.
   CREATE TABLE closure (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    repository TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('child', 'blob')),
-    digest TEXT NOT NULL,
-    parent TEXT NOT NULL
+    repository INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('child', 'blob', 'evidence')),
+    digest INTEGER NOT NULL,
+    parent INTEGER NOT NULL
   ) STRICT;
-  CREATE UNIQUE INDEX closure_by_digest ON closure (digest, repository, kind, parent);
+  CREATE UNIQUE INDEX closure_once ON closure (digest, repository, kind, parent);
+  -- Ends in id, as every index does: the newest parents without sorting the thousands that a base layer has.
+  CREATE INDEX closure_by_digest ON closure (digest, repository, kind);
+
+  -- That upstream served the blob from this repository: bytes that are cached through another one are not enough.
+  CREATE TABLE blob (
+    repository INTEGER NOT NULL,
+    digest INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+  ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE tag (
     repository TEXT NOT NULL,

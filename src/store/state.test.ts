@@ -29,7 +29,7 @@ describe('closures', () => {
   it('are known by repository, kind and digest', () => {
     const { state } = openState()
     const [root, child, blob] = [digest('root'), digest('child'), digest('blob')]
-    state.addClosure(repository, root, { children: [child], blobs: [blob] })
+    state.addClosure(repository, root, { children: [child], blobs: [blob], isEvidence: false })
     assert.deepEqual(state.parentsOfManifest(repository, child), [root])
     assert.deepEqual(state.parentsOfBlob(repository, blob), [root])
     assert.deepEqual(state.parentsOfBlob(repository, child), [])
@@ -41,16 +41,38 @@ describe('closures', () => {
     const { state } = openState()
     const blob = digest('base layer')
     const parents = Array.from({ length: 70 }, (_, index) => digest(`parent ${index}`))
-    for (const parent of parents) state.addClosure(repository, parent, { children: [], blobs: [blob, blob] })
+    for (const parent of parents) state.addClosure(repository, parent, { children: [], blobs: [blob, blob], isEvidence: false })
     assert.deepEqual(state.parentsOfBlob(repository, blob), parents.toReversed().slice(0, 64))
-    state.addClosure(repository, parents[0]!, { children: [], blobs: [blob] })
+    state.addClosure(repository, parents[0]!, { children: [], blobs: [blob], isEvidence: false })
     assert.equal(state.parentsOfBlob(repository, blob)[0], parents[0], 'let through again')
+  })
+
+  it('evidence is apart: it never pushes out the image that names a blob', () => {
+    const { state } = openState()
+    const [image, blob] = [digest('image'), digest('layer')]
+    state.addClosure(repository, image, { children: [], blobs: [blob], isEvidence: false })
+    for (let index = 0; index < 70; index += 1) {
+      const parent = digest(`evidence ${index}`)
+      state.addClosure(repository, parent, { children: [], blobs: [blob], isEvidence: true })
+    }
+    assert.deepEqual(state.parentsOfBlob(repository, blob), [image])
+    assert.equal(state.evidenceParentsOfBlob(repository, blob).length, 64)
+  })
+
+  it('a blob belongs to the repositories that upstream served it from', () => {
+    const { state } = openState()
+    state.addBlob(repository, digest('layer'))
+    state.addBlob(repository, digest('layer'))
+    assert.equal(state.hasBlob(repository, digest('layer')), true)
+    assert.equal(state.hasBlob(other, digest('layer')), false)
   })
 
   it('outlive the store', () => {
     const { state, database } = openState()
-    state.addClosure(repository, digest('root'), { children: [], blobs: [digest('blob')] })
-    assert.deepEqual(openState({ database }).state.parentsOfBlob(repository, digest('blob')), [digest('root')])
+    state.addClosure(repository, digest('root'), { children: [], blobs: [digest('blob')], isEvidence: false })
+    assert.deepEqual(openState({ database }).state.parentsOfBlob(repository, digest('blob')), [
+      digest('root'),
+    ])
   })
 })
 
@@ -59,8 +81,6 @@ describe('manifests and tags', () => {
     const { state } = openState()
     const manifest = digest('manifest')
     state.addManifest(repository, manifest, 'application/vnd.oci.image.manifest.v1+json')
-    assert.equal(state.hasManifest(repository, manifest), true)
-    assert.equal(state.hasManifest(other, manifest), false)
     assert.equal(state.manifestType(repository, manifest), 'application/vnd.oci.image.manifest.v1+json')
     assert.equal(state.manifestType(other, manifest), undefined)
     assert.equal(state.isManifest(manifest), true)
@@ -95,7 +115,10 @@ describe('evidence', () => {
   it('comes back as it was, by repository and subject', () => {
     const { state } = openState()
     state.setEvidence(repository, digest('image'), discovery(), new Date(5))
-    assert.deepEqual(state.getEvidence(repository, digest('image')), { discovery: discovery(), gatheredAt: new Date(5) })
+    assert.deepEqual(state.getEvidence(repository, digest('image')), {
+      discovery: discovery(),
+      gatheredAt: new Date(5),
+    })
     assert.equal(state.getEvidence(other, digest('image')), undefined)
     assert.equal(state.getEvidence(repository, digest('another')), undefined)
   })
@@ -111,7 +134,7 @@ describe('evidence', () => {
   })
 
   const damages: { name: string; sql: string }[] = [
-    { name: 'a flipped byte', sql: "UPDATE evidence SET bytes = zeroblob(length(bytes))" },
+    { name: 'a flipped byte', sql: 'UPDATE evidence SET bytes = zeroblob(length(bytes))' },
     { name: 'missing bytes', sql: "UPDATE evidence SET bytes = x''" },
     { name: 'another source', sql: "UPDATE evidence SET header = replace(header, 'referrer', 'file')" },
     { name: 'a header that is no JSON', sql: "UPDATE evidence SET header = '{'" },
@@ -133,7 +156,12 @@ describe('evidence', () => {
 
   it('of another version of the codec is dropped although its checksum is right', () => {
     const { state, database } = openState()
-    state.setEvidence(repository, digest('image'), { candidates: [], rejected: [], failures: [] }, new Date(5))
+    state.setEvidence(
+      repository,
+      digest('image'),
+      { candidates: [], rejected: [], failures: [] },
+      new Date(5),
+    )
     const header = '{"version":2,"candidates":[],"rejected":[]}'
     database.prepare('UPDATE evidence SET header = ?, checksum = ?').run(header, digest(`${header}\n`))
     assert.equal(state.getEvidence(repository, digest('image')), undefined)
@@ -200,14 +228,27 @@ describe('decisions', () => {
   })
 })
 
+describe('a tag that is gone', () => {
+  it('is forgotten, also where the disk had refused it', () => {
+    const { state, database } = openState()
+    state.setTag(repository, tag, digest('old'), new Date(1))
+    state.dropTag(repository, tag)
+    assert.equal(state.getTag(repository, tag), undefined)
+    database.exec('PRAGMA query_only = ON')
+    state.setTag(repository, tag, digest('new'), new Date(2))
+    state.dropTag(repository, tag)
+    assert.equal(state.getTag(repository, tag), undefined)
+  })
+})
+
 describe('a disk that refuses writes', () => {
   it('is reported, and what it refused is known until the end', () => {
     const { state, database, errors } = openState()
     const [root, blob, image] = [digest('root'), digest('blob'), digest('image')]
-    state.addClosure(repository, digest('older'), { children: [], blobs: [blob] })
+    state.addClosure(repository, digest('older'), { children: [], blobs: [blob], isEvidence: false })
     state.setTag(repository, tag, digest('old'), new Date(1))
     database.exec('PRAGMA query_only = ON')
-    state.addClosure(repository, root, { children: [], blobs: [blob] })
+    state.addClosure(repository, root, { children: [], blobs: [blob], isEvidence: false })
     state.addManifest(repository, root, 'type')
     state.setTag(repository, tag, digest('new'), new Date(2))
     state.setEvidence(repository, image, discovery(), new Date(3))

@@ -27,12 +27,16 @@ export function createStateStore(database: Database, options: StateStoreOptions)
     addClosure: (...fact) => facts.write((cached) => cached.addClosure(...fact)),
     parentsOfManifest: (...key) => facts.read([], (cached) => cached.parentsOfManifest(...key), newestFirst),
     parentsOfBlob: (...key) => facts.read([], (cached) => cached.parentsOfBlob(...key), newestFirst),
-    hasManifest: (...key) => facts.read(false, (cached) => cached.hasManifest(...key), either),
+    evidenceParentsOfBlob: (...key) =>
+      facts.read([], (cached) => cached.evidenceParentsOfBlob(...key), newestFirst),
+    addBlob: (...fact) => facts.write((cached) => cached.addBlob(...fact)),
+    hasBlob: (...key) => facts.read(false, (cached) => cached.hasBlob(...key), either),
     manifestType: (...key) => facts.read(undefined, (cached) => cached.manifestType(...key), first),
     addManifest: (...fact) => facts.write((cached) => cached.addManifest(...fact)),
     isManifest: (digest) => facts.read(false, (cached) => cached.isManifest(digest), either),
     getTag: (...key) => facts.read(undefined, (cached) => cached.getTag(...key), newestTag),
     setTag: (...fact) => facts.write((cached) => cached.setTag(...fact)),
+    dropTag: (...key) => facts.writeEverywhere((cached) => cached.dropTag(...key)),
     getEvidence: (...key) => facts.read(undefined, (cached) => cached.getEvidence(...key), newestEvidence),
     setEvidence: (...fact) => facts.write((cached) => cached.setEvidence(...fact)),
     ...createDecisions(database),
@@ -65,6 +69,12 @@ class CachedFacts {
       return true
     })
     if (!written) tell(this.#openOverflow())
+  }
+
+  /** For what must be gone: a fact that only one of the two forgets would come back. */
+  writeEverywhere(tell: (cached: Cached) => void): void {
+    this.write(tell)
+    if (this.#overflow !== undefined) tell(this.#overflow.cached)
   }
 
   close(): void {

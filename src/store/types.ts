@@ -25,27 +25,23 @@ export type IncomingContent = {
   discard(): Promise<void>
 }
 
-/** Why a digest may be served from a repository: what let it in. */
-export type Membership = {
-  readonly digest: Digest
-  /** A manifest that names it and was itself let through. */
-  readonly parent: Digest
-}
-
 /** What is remembered across restarts about repositories. Synchronous: SQLite, a few microseconds a call. */
 export type StateStore = {
   /** Remembers that `parent`, which was let through, names `children` (manifests) and `blobs`. Idempotent. */
   addClosure(
     repository: Repository,
     parent: Digest,
-    closure: { children: readonly Digest[]; blobs: readonly Digest[] },
+    closure: { children: readonly Digest[]; blobs: readonly Digest[]; isEvidence: boolean },
   ): void
   /** Manifests of this repository that name `digest` as a child manifest. At most 64, newest first. */
   parentsOfManifest(repository: Repository, digest: Digest): readonly Digest[]
-  /** Manifests of this repository that name `digest` as a blob. At most 64, newest first. */
+  /** Image manifests of this repository that name `digest` as a blob. At most 64, newest first. */
   parentsOfBlob(repository: Repository, digest: Digest): readonly Digest[]
-  /** True where this repository was seen to hold the manifest: bytes in the content store are not served without it. */
-  hasManifest(repository: Repository, digest: Digest): boolean
+  /** Evidence manifests likewise. Anyone who may push can make these. */
+  evidenceParentsOfBlob(repository: Repository, digest: Digest): readonly Digest[]
+  /** Remembers that upstream served the blob from this repository. */
+  addBlob(repository: Repository, digest: Digest): void
+  hasBlob(repository: Repository, digest: Digest): boolean
   /** The Content-Type under which this repository's upstream served the manifest; undefined where it never did. */
   manifestType(repository: Repository, digest: Digest): string | undefined
   addManifest(repository: Repository, digest: Digest, contentType: string): void
@@ -54,6 +50,8 @@ export type StateStore = {
 
   getTag(repository: Repository, tag: Tag): { digest: Digest; checkedAt: Date } | undefined
   setTag(repository: Repository, tag: Tag, digest: Digest, checkedAt: Date): void
+  /** Forgets the tag: upstream said that it is not there, or not ours. */
+  dropTag(repository: Repository, tag: Tag): void
 
   /** Complete discoveries only (no failures). */
   getEvidence(repository: Repository, subject: Digest): { discovery: Discovery; gatheredAt: Date } | undefined

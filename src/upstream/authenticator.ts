@@ -64,9 +64,10 @@ export class Authenticator {
     const challenge =
       challenges.find((one) => one.scheme === 'bearer') ?? challenges.find((one) => one.scheme === 'basic')
     if (challenge === undefined) return undefined
-    this.#challenge = challenge
     if (this.#held.get(refused.scope)?.authorization === refused.rejected) this.#held.delete(refused.scope)
     const next = this.#fresh(refused.scope) ?? (await this.#obtain(challenge, refused.scope, signal))
+    // Kept only once it led to something: one hostile or broken 401 must not decide for every later request.
+    if (next !== undefined) this.#challenge = challenge
     return next === refused.rejected ? undefined : next
   }
 

@@ -1,5 +1,6 @@
 import { createPublicKey, verify, type KeyObject } from 'node:crypto'
 import { ASN1Obj, X509Certificate } from '@sigstore/core'
+import { parseDer } from './asn1.ts'
 import { isAcceptedKey } from './public-key.ts'
 
 /** Signature algorithms by OID: RFC 5758 section 3.2 and RFC 8017 appendix C. */
@@ -19,10 +20,36 @@ function encodeLength(length: number): readonly number[] {
   return [0x83, length >> 16, (length >> 8) & 0xff, length & 0xff]
 }
 
-/** The bytes of ASN1Obj.toDER(), which allocates several KiB a node and took 60 % of a verification. */
-function encodeDer(node: ASN1Obj): Buffer {
-  const value = node.subs.length > 0 ? Buffer.concat(node.subs.map(encodeDer)) : node.value
-  return Buffer.concat([Buffer.from([node.tag.toDER(), ...encodeLength(value.length)]), value])
+function element(tag: number, content: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([tag, ...encodeLength(content.length)]), content])
+}
+
+/**
+ * The bytes that a parsed node came from: the parser takes DER only, so there is one way to write them. ASN1Obj.toDER()
+ * encodes every descendant again, which took 60 % of a verification.
+ */
+function derOf(node: ASN1Obj): Buffer {
+  return element(node.tag.toDER(), node.value)
+}
+
+/** A node whose children may be exchanged, and which is encoded from them. */
+function rebuilt(node: ASN1Obj, subs: ASN1Obj[]): ASN1Obj {
+  const copy = new ASN1Obj(node.tag, node.value, subs)
+  return Object.assign(copy, {
+    toDER: () => {
+      const children = copy.subs.map((sub) => (Object.hasOwn(sub, 'toDER') ? sub.toDER() : derOf(sub)))
+      return element(copy.tag.toDER(), Buffer.concat(children))
+    },
+  })
+}
+
+/** Extensions are looked up by OID some twenty times a verification, and each time every OID was decoded again. */
+function withKnownOid(extension: ASN1Obj): ASN1Obj {
+  const [id] = extension.subs
+  if (id === undefined) return extension
+  const oid = id.toOID()
+  Object.assign(id, { toOID: () => oid })
+  return extension
 }
 
 /**
@@ -36,7 +63,7 @@ export class Certificate extends X509Certificate {
 
   static override parse(der: Uint8Array | string): Certificate {
     const bytes = typeof der === 'string' ? X509Certificate.parse(der).root.toDER() : der
-    return new Certificate(ASN1Obj.parseBuffer(Buffer.from(bytes)))
+    return new Certificate(parseDer(bytes))
   }
 
   #once<T>(name: string, compute: () => T): T {
@@ -47,7 +74,7 @@ export class Certificate extends X509Certificate {
   }
 
   get der(): Buffer {
-    return this.#once('der', () => encodeDer(this.root))
+    return this.#once('der', () => derOf(this.root))
   }
 
   get keyObject(): KeyObject {
@@ -58,7 +85,7 @@ export class Certificate extends X509Certificate {
     return this.#once('spki', () => {
       const [, , , , , , spki] = this.tbsCertificate.subs
       if (spki === undefined) throw new TypeError('certificate without a public key')
-      return encodeDer(spki)
+      return derOf(spki)
     })
   }
 
@@ -79,7 +106,7 @@ export class Certificate extends X509Certificate {
   }
 
   override get extensions(): ASN1Obj[] {
-    return this.#once('extensions', () => super.extensions)
+    return this.#once('extensions', () => super.extensions.map(withKnownOid))
   }
 
   override get extBasicConstraints(): X509Certificate['extBasicConstraints'] {
@@ -99,15 +126,24 @@ export class Certificate extends X509Certificate {
   }
 
   override equals(other: X509Certificate): boolean {
-    return this === other || this.der.equals(other instanceof Certificate ? other.der : encodeDer(other.root))
+    return this === other || this.der.equals(other instanceof Certificate ? other.der : derOf(other.root))
   }
 
-  /** Copied by @sigstore/verify to cut the SCTs out and encode the rest again (RFC 6962 section 3.2). */
+  /**
+   * @sigstore/verify takes a copy, cuts the SCTs out of its extensions and encodes the rest (RFC 6962 section 3.2). So
+   * only the nodes on the way there are copied.
+   */
   override clone(): X509Certificate {
-    const copy = X509Certificate.parse(Buffer.from(this.der))
-    const tbs = copy.tbsCertificate
-    Object.assign(tbs, { toDER: () => encodeDer(tbs) })
-    return copy
+    const tbs = this.tbsCertificate
+    const subs = tbs.subs.map((sub) =>
+      sub.tag.isContextSpecific(3)
+        ? rebuilt(
+            sub,
+            sub.subs.map((list) => rebuilt(list, [...list.subs])),
+          )
+        : sub,
+    )
+    return new X509Certificate(rebuilt(this.root, [rebuilt(tbs, subs), ...this.root.subs.slice(1)]))
   }
 
   override verify(issuer: X509Certificate = this): boolean {
@@ -126,7 +162,7 @@ export class Certificate extends X509Certificate {
         issuer instanceof Certificate
           ? issuer.keyObject
           : createPublicKey({ key: issuer.publicKey, format: 'der', type: 'spki' })
-      return isAcceptedKey(key) && verify(algorithm, encodeDer(this.tbsCertificate), key, this.signatureValue)
+      return isAcceptedKey(key) && verify(algorithm, derOf(this.tbsCertificate), key, this.signatureValue)
     } catch {
       return false
     }

@@ -1,7 +1,6 @@
+import { isUtf8 } from 'node:buffer'
 import { EvidenceError } from './evidence-error.ts'
 import { JSON_VALUES_MAX } from './limits.ts'
-
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** 1 for the bytes that stand before a value in JSON. */
 const SEPARATORS = Uint8Array.from({ length: 256 }, (_, byte) =>
@@ -16,13 +15,14 @@ function countValues(bytes: Uint8Array): number {
 }
 
 /** Parses JSON that somebody else wrote. Bytes that are not UTF-8 are refused, not replaced. */
-export function parseJson(bytes: Uint8Array, what: string, valuesMax = JSON_VALUES_MAX): unknown {
+export function parseJson(bytes: Buffer, what: string, valuesMax = JSON_VALUES_MAX): unknown {
   // A value takes at least two bytes, so short documents need not be counted.
   if (bytes.length > 2 * valuesMax && countValues(bytes) > valuesMax) {
     throw new EvidenceError('malformed', `${what} has more than ${valuesMax} values`)
   }
+  if (!isUtf8(bytes)) throw new EvidenceError('malformed', `${what} is not UTF-8`)
   try {
-    return JSON.parse(strictUtf8.decode(bytes))
+    return JSON.parse(bytes.toString('utf8'))
   } catch (cause) {
     throw new EvidenceError('malformed', `${what} is not JSON`, { cause })
   }

@@ -6,7 +6,6 @@ import { publicKeyOf, readPem, spkiOf } from './encoding.ts'
 import { EvidenceError } from './evidence-error.ts'
 import type { SignedContent } from './evidence.ts'
 import { at, listAt, parseJson, textAt } from './json.ts'
-import { sameBytes } from './signature-scheme.ts'
 
 export type TransparencyLog = TrustMaterial['tlogs'][number]
 
@@ -17,7 +16,7 @@ function badEntry(message: string): EvidenceError {
 /** DER of a certificate or SubjectPublicKeyInfo that Rekor v1 keeps as base64 of PEM. */
 function fromPem(base64: string | undefined): Buffer | undefined {
   const block = base64 === undefined ? undefined : readPem(Buffer.from(base64, 'base64').toString('utf8'))
-  if (block === undefined || block.label === 'CERTIFICATE') return block?.der
+  if (block === undefined || block.label === 'CERTIFICATE' || block.label === 'PUBLIC KEY') return block?.der
   const key = publicKeyOf(block)
   return key === undefined ? undefined : spkiOf(key)
 }
@@ -57,9 +56,9 @@ function verifiersOf(entry: TransparencyLogEntry): readonly (Buffer | undefined)
  * Sigstore client spec 4.4: the entry must name the very certificate or key. Otherwise someone who holds a certificate
  * for an identity could log under a throw-away one, which those who watch the log for the identity never see.
  */
-export function assertNamesSigner(entry: TransparencyLogEntry, signerDer: Buffer): void {
+export function assertNamesSigner(entry: TransparencyLogEntry, isSigner: (der: Buffer) => boolean): void {
   const [verifier, ...others] = verifiersOf(entry)
-  if (verifier === undefined || others.length > 0 || !sameBytes(verifier, signerDer)) {
+  if (verifier === undefined || others.length > 0 || !isSigner(verifier)) {
     throw badEntry('log entry was made with a different key or certificate')
   }
 }

@@ -12,8 +12,8 @@ import type { LogProof, VerifiedTime } from './types.ts'
 /** Who is said to have signed, and what vouches for it. */
 export type Claimant = {
   readonly key: SignedEntity['key']
-  /** DER of the certificate or of the SubjectPublicKeyInfo: what a log entry must name. */
-  readonly der: Buffer
+  /** Whether this is the DER of the very certificate or SubjectPublicKeyInfo: what a log entry must name. */
+  readonly isSigner: (der: Buffer) => boolean
   readonly trust: TrustMaterial
   /** A keyless signature needs a log entry, a time and an SCT: the certificate outlived its key within minutes. */
   readonly kind: 'keyless' | 'key'
@@ -91,15 +91,21 @@ function assertLogKeyValid(
 /** What @sigstore/verify puts for a missing end: the largest Date. */
 const END_OF_TIME_MS = 8_640_000_000_000_000
 
+/** Two entries of one second are one time to the library, which would take the second for a copy. */
+function timeKeyOf(entry: TransparencyLogEntry): string {
+  return `${entry.logId.keyId.toString('hex')} ${entry.integratedTime}`
+}
+
 function entityOf(evidence: TimedEvidence, claimant: Claimant, signature: SignatureContent): SignedEntity {
   return {
     signature,
     key: claimant.key,
     tlogEntries: evidence.entries.filter((entry) => !isIntotoV001(entry)),
     timestamps: [
-      ...evidence.entries
-        .filter(isTimed)
-        .map((tlogEntry) => ({ $case: 'transparency-log' as const, tlogEntry })),
+      ...distinct(evidence.entries.filter(isTimed), timeKeyOf).map((tlogEntry) => ({
+        $case: 'transparency-log' as const,
+        tlogEntry,
+      })),
       ...evidence.timestamps.map((timestamp) => ({ $case: 'timestamp-authority' as const, timestamp })),
     ],
   }
@@ -151,7 +157,7 @@ export function prove(evidence: TimedEvidence, claimant: Claimant, signature: Si
   const times = timesOf(ours, trust)
   for (const entry of ours.entries) {
     assertLogKeyValid(entry, times, trust)
-    assertNamesSigner(entry, claimant.der)
+    assertNamesSigner(entry, claimant.isSigner)
   }
   return {
     logs: logsOf(ours.entries),

@@ -21,6 +21,7 @@ function readForm(candidate: Candidate): Evidence {
  * clients refuse such bundles too.
  */
 function assertDistinct(items: readonly Buffer[], what: string): void {
+  if (items.length < 2) return
   const seen = new Set(items.map((item) => item.toString('base64')))
   if (seen.size !== items.length) throw new EvidenceError('malformed', `duplicate ${what}`)
 }

@@ -21,13 +21,19 @@ function isDigestOf(digest: Buffer, bytes: Buffer): boolean {
   return algorithm !== undefined && sameBytes(digest, hash(algorithm, bytes, 'buffer'))
 }
 
+function usableSchemes(key: KeyObject, configured: KeyScheme | undefined): readonly KeyScheme[] {
+  const schemes = schemesFor(key, configured)
+  if (schemes.length === 0) throw new EvidenceError('unsupported', 'signature by an unsupported type of key')
+  return schemes
+}
+
 function verifyWithKey(
   bytes: Buffer,
   signature: Buffer,
   key: KeyObject,
   scheme: KeyScheme | undefined,
 ): boolean {
-  return schemesFor(key, scheme).some((candidate) => verifyBytes(bytes, key, signature, candidate))
+  return usableSchemes(key, scheme).some((candidate) => verifyBytes(bytes, key, signature, candidate))
 }
 
 /** A signature over bytes that are at hand. `digest` is what log entries of kind `dsse` and `intoto` call the payload's. */
@@ -57,7 +63,7 @@ function overDigest(content: ArtifactContent, scheme: KeyScheme | undefined): Si
     compareDigest: (other) => sameBytes(other, digest),
     compareSignedDigest: (other) => sameBytes(other, digest),
     verifySignature: (key) => {
-      const usable = schemesFor(key, scheme).filter((candidate) => signsDigests(key, candidate))
+      const usable = usableSchemes(key, scheme).filter((candidate) => signsDigests(key, candidate))
       if (!usable.some((candidate) => candidate.hash === algorithm)) {
         throw new EvidenceError(
           'unsupported',

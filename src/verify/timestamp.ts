@@ -1,4 +1,5 @@
-import { ASN1Obj, RFC3161Timestamp } from '@sigstore/core'
+import { RFC3161Timestamp } from '@sigstore/core'
+import { parseDer } from './asn1.ts'
 import { EvidenceError } from './evidence-error.ts'
 
 /** X.690 section 11.7: DER writes a fraction without trailing zeros, so any number of digits is right. */
@@ -29,7 +30,7 @@ export class Timestamp extends RFC3161Timestamp {
 /** Reads an RFC 3161 response. Nothing in it is verified; that it names a signer and a time is checked. */
 export function parseTimestamp(der: Buffer): Timestamp {
   try {
-    const timestamp = new Timestamp(ASN1Obj.parseBuffer(Buffer.from(der)))
+    const timestamp = new Timestamp(parseDer(der))
     if (timestamp.signerIssuer.length === 0 || timestamp.signerSerialNumber.length === 0) {
       throw new EvidenceError('malformed', 'timestamp without a signer')
     }

@@ -1,12 +1,11 @@
+import { hash, type KeyObject } from 'node:crypto'
 import type { TrustMaterial } from '@sigstore/verify'
 import { Certificate } from './certificate.ts'
 import { claimOf } from './claim.ts'
-import { spkiOf } from './encoding.ts'
 import { EvidenceError, mostTelling, toEvidenceError, toFailure } from './evidence-error.ts'
 import type { Evidence } from './evidence.ts'
 import { identityOf } from './fulcio.ts'
-import { prove, type Proof, type TimedEvidence } from './proof.ts'
-import { isAcceptedKey } from './public-key.ts'
+import { prove, type Claimant, type Proof, type TimedEvidence } from './proof.ts'
 import { readEvidence } from './read-evidence.ts'
 import { signatureContent } from './signature-content.ts'
 import { parseTimestamp } from './timestamp.ts'
@@ -48,8 +47,6 @@ function leafOf(certificates: readonly Buffer[]): Certificate {
   if ([leaf, ...others].some((certificate) => certificate.subject.equals(certificate.issuer))) {
     throw new EvidenceError('certificate', 'bundle contains a self-signed certificate')
   }
-  if (!isAcceptedKey(leaf.keyObject))
-    throw new EvidenceError('unsupported', 'certificate key of an unsupported type')
   return leaf
 }
 
@@ -82,9 +79,10 @@ function* proveKeyless(
   const identity = identityOf(leaf)
   const signature = signatureContent(evidence.content, input.artifact, undefined)
   const key = { $case: 'certificate' as const, certificate: leaf }
+  const isSigner = (der: Buffer): boolean => leaf.der.equals(der)
   const attempt = ({ name, material }: TrustRoot): SignedBy => ({
     signer: { kind: 'keyless', trustRoot: name, identity },
-    ...prove(timed, { kind: 'keyless', key, der: leaf.der, trust: material }, signature),
+    ...prove(timed, { kind: 'keyless', key, isSigner, trust: material }, signature),
   })
   const { signed, error } = yield* attemptAll(input.roots, proofCostOf(evidence), attempt)
   if (signed.length > 0) return signed
@@ -112,10 +110,16 @@ function* proveKeys(
 ): Steps<readonly SignedBy[]> {
   const attempt = (key: PublicKey): SignedBy | undefined => {
     const signature = signatureContent(evidence.content, input.artifact, key.scheme)
-    // Before the costlier witnesses: with many keys all but one end here.
+    // Before the costlier witnesses: with many keys all but one end here. It need not be verified twice.
     if (!signature.verifySignature(key.key)) return undefined
-    const claimant = { kind: 'key', key: { $case: 'public-key', hint: '' }, der: spkiOf(key.key) } as const
-    const proof = prove(timed, { ...claimant, trust: witnesses(input.roots, key) }, signature)
+    const proven = { ...signature, verifySignature: (other: KeyObject) => other === key.key }
+    const claimant: Claimant = {
+      kind: 'key',
+      key: { $case: 'public-key', hint: '' },
+      isSigner: (der) => `sha256:${hash('sha256', der, 'hex')}` === key.id,
+      trust: witnesses(input.roots, key),
+    }
+    const proof = prove(timed, claimant, proven)
     return { signer: { kind: 'key', key: key.id }, ...proof }
   }
   const { signed, error } = yield* attemptAll(input.keys, proofCostOf(evidence), attempt)

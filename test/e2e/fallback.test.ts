@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { CLIENT_TOOLS, REGISTRY_NAME, startContainerdClient, type Containerd } from './harness/clients.ts'
+import {
+  CLIENT_TOOLS,
+  REGISTRY_NAME,
+  startBlockedMirrorClient,
+  startContainerdClient,
+  type Client,
+} from './harness/clients.ts'
 import {
   FIXTURE_ISSUER,
   FIXTURE_PREDICATE,
@@ -17,71 +23,85 @@ const VERSION = 'v1.4.0'
 const INDEX_VERSION = 'v2.0.0'
 const OTHER_BUILDER = 'https://github.com/somebody/else/.github/workflows/release.yml@refs/heads/main'
 
+const POLICIES = [
+  { name: 'right-builder', glob: 'accepted/**', subject: fixtureSubject(VERSION) },
+  { name: 'other-builder', glob: 'refused/**', subject: OTHER_BUILDER },
+].map(({ name, glob, subject }) => ({
+  name,
+  glob: `${REGISTRY_NAME}/${glob}`,
+  predicateType: FIXTURE_PREDICATE,
+  keyless: { issuer: FIXTURE_ISSUER, subject },
+}))
+
+type Start = (house: House, back: Door) => Promise<Client>
+
 /**
- * containerd takes every error of a mirror as a reason to ask `server`. Here `server` is the real registry, which would
- * gladly serve what the proxy refuses: the refusal has to leave containerd nothing that the registry could answer.
+ * Clients that know the real registry, which would gladly serve what the proxy refuses. containerd takes every error of a
+ * mirror as a reason to ask `server`, so the refusal has to leave it nothing that the registry could answer; skopeo asks
+ * the primary location unless that is blocked.
  */
-describe('containerd whose hosts.toml falls back to the real registry', { skip }, () => {
-  const stack = new AsyncDisposableStack()
-  let house: House
-  let back: Door
-  let client: Containerd
+const KNOWING: readonly { readonly name: string; readonly start: Start }[] = [
+  {
+    name: 'containerd whose hosts.toml falls back to the real registry',
+    start: async ({ directory, proxy }, back) => {
+      const client = await startContainerdClient(directory, proxy.host)
+      await client.useServer(back.url)
+      return client
+    },
+  },
+  {
+    name: 'skopeo with the real registry as a blocked location',
+    start: ({ directory, proxy }, back) => startBlockedMirrorClient(directory, proxy.host, back.host),
+  },
+]
 
-  before(async () => {
-    const expected = { predicateType: FIXTURE_PREDICATE }
-    house = await openHouse(stack, {
-      policies: [
-        {
-          name: 'right-builder',
-          glob: `${REGISTRY_NAME}/accepted/**`,
-          keyless: { issuer: FIXTURE_ISSUER, subject: fixtureSubject(VERSION) },
-          ...expected,
-        },
-        {
-          name: 'other-builder',
-          glob: `${REGISTRY_NAME}/refused/**`,
-          keyless: { issuer: FIXTURE_ISSUER, subject: OTHER_BUILDER },
-          ...expected,
-        },
-      ],
+for (const knowing of KNOWING) {
+  describe(knowing.name, { skip }, () => {
+    const stack = new AsyncDisposableStack()
+    let back: Door
+    let client: Client
+
+    before(async () => {
+      const house = await openHouse(stack, { policies: POLICIES })
+      const { registry, directory } = house
+      await pushFixture(registry.host, 'accepted/slsa', VERSION, { workDirectory: directory })
+      await pushFixture(registry.host, 'refused/slsa', VERSION, { workDirectory: directory })
+      await pushFixture(registry.host, 'refused/slsa', INDEX_VERSION, { workDirectory: directory })
+      back = await registry.openDoor()
+      client = await knowing.start(house, back)
+      stack.defer(() => client.stop())
     })
-    const { registry, directory } = house
-    await pushFixture(registry.host, 'accepted/slsa', VERSION, { workDirectory: directory })
-    await pushFixture(registry.host, 'refused/slsa', VERSION, { workDirectory: directory })
-    await pushFixture(registry.host, 'refused/slsa', INDEX_VERSION, { workDirectory: directory })
-    back = await registry.openDoor()
-    client = await startContainerdClient(directory, house.proxy.host)
-    stack.defer(() => client.stop())
-    await client.useServer(back.url)
-  })
-  after(() => stack.disposeAsync())
+    after(() => stack.disposeAsync())
 
-  for (const version of [VERSION, INDEX_VERSION] as const) {
-    test(`refused by tag: ${version}`, async () => {
+    for (const version of [VERSION, INDEX_VERSION] as const) {
+      test(`refused by tag: ${version}`, async () => {
+        back.forget()
+        assertRefused(await client.pull(`refused/slsa:${version}`))
+        assertNothingServed(back)
+      })
+
+      test(`refused by digest: ${version}`, async () => {
+        back.forget()
+        assertRefused(await client.pull(`refused/slsa@${await fixtureDigest(version)}`))
+        assertNothingServed(back)
+      })
+    }
+
+    test('what is accepted is pulled through the proxy alone', async () => {
       back.forget()
-      const pulled = await client.pull(`refused/slsa:${version}`)
-      assert.equal(pulled.ok, false, `pulled around the proxy:\n${pulled.output}`)
-      assert.match(pulled.output, /other-builder/)
-      assertNothingServed(back)
+      const pulled = await client.pull(`accepted/slsa:${VERSION}`)
+      assert.ok(pulled.ok, pulled.output)
+      assert.deepEqual(back.seen(), [])
     })
-
-    test(`refused by digest: ${version}`, async () => {
-      back.forget()
-      const pulled = await client.pull(`refused/slsa@${await fixtureDigest(version)}`)
-      assert.equal(pulled.ok, false, `pulled around the proxy:\n${pulled.output}`)
-      assert.match(pulled.output, /other-builder/)
-      assertNothingServed(back)
-    })
-  }
-
-  test('what is accepted is pulled through the proxy alone', async () => {
-    back.forget()
-    const pulled = await client.pull(`accepted/slsa:${VERSION}`)
-    assert.ok(pulled.ok, pulled.output)
-    assert.deepEqual(back.seen(), [])
   })
-})
+}
 
+function assertRefused(pulled: { ok: boolean; output: string }): void {
+  assert.equal(pulled.ok, false, `pulled around the proxy:\n${pulled.output}`)
+  assert.match(pulled.output, /other-builder/)
+}
+
+/** Whatever the client asked the real registry for, it got nothing that is an image. */
 function assertNothingServed(door: Door): void {
   const served = door.seen().filter(({ path, status }) => path !== '/v2/' && status < 400)
   assert.deepEqual(served, [])

@@ -103,7 +103,8 @@ for (const name of Object.keys(CLIENT_TOOLS) as readonly ClientName[]) {
       test(`refused by digest: ${refusal.case}`, async () => {
         house.door.forget()
         const pulled = await client.pull(`${refusal.repository}@${await fixtureDigest(VERSION)}`)
-        assertRefused(pulled, refusal.says)
+        // containerd shows only the reason phrase then, which is cut to 200 characters: long clauses lose their end.
+        assertRefused(pulled, name === 'containerd' ? refusal.says.slice(0, 1) : refusal.says)
         await assertLayersStayed(house, VERSION)
       })
     }

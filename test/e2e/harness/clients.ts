@@ -113,16 +113,35 @@ async function startContainerd(directory: string, proxyHost: string): Promise<Co
 }
 
 /** Remapped location: the proxy is the registry, nothing is left to fall back to. */
-async function writeRegistriesConf(directory: string, proxyHost: string): Promise<string> {
-  const path = join(directory, 'registries.conf')
-  const lines = [
+function remapped(proxyHost: string): readonly string[] {
+  return [
     '[[registry]]',
     `prefix = "${REGISTRY_NAME}"`,
     `location = "${proxyHost}/${REGISTRY_NAME}"`,
     'insecure = true',
-    '',
   ]
-  await writeFile(path, lines.join('\n'))
+}
+
+/**
+ * The proxy as a mirror of a registry that is reachable and blocked. Prefix and location have to be the same: whether a host
+ * is blocked is looked up by the location (containers/image docker_client.go), and a remapped one is not found.
+ */
+function blockedMirror(proxyHost: string, registryHost: string): readonly string[] {
+  return [
+    '[[registry]]',
+    `prefix = "${registryHost}"`,
+    `location = "${registryHost}"`,
+    'insecure = true',
+    'blocked = true',
+    '[[registry.mirror]]',
+    `location = "${proxyHost}/${REGISTRY_NAME}"`,
+    'insecure = true',
+  ]
+}
+
+async function writeRegistriesConf(directory: string, lines: readonly string[]): Promise<string> {
+  const path = join(directory, 'registries.conf')
+  await writeFile(path, [...lines, ''].join('\n'))
   return path
 }
 
@@ -132,8 +151,8 @@ async function acceptAnything(directory: string): Promise<string> {
   return path
 }
 
-async function preparePodman(directory: string, proxyHost: string): Promise<Client> {
-  const registriesConf = await writeRegistriesConf(directory, proxyHost)
+async function preparePodman(directory: string, registries: readonly string[]): Promise<Client> {
+  const registriesConf = await writeRegistriesConf(directory, registries)
   const policy = await acceptAnything(directory)
   const podman = (...args: readonly string[]) => ({
     command: program('podman'),
@@ -156,15 +175,19 @@ async function preparePodman(directory: string, proxyHost: string): Promise<Clie
   }
 }
 
-async function prepareSkopeo(directory: string, proxyHost: string): Promise<Client> {
-  const registriesConf = await writeRegistriesConf(directory, proxyHost)
+async function prepareSkopeo(
+  directory: string,
+  registries: readonly string[],
+  registryName = REGISTRY_NAME,
+): Promise<Client> {
+  const registriesConf = await writeRegistriesConf(directory, registries)
   const policy = await acceptAnything(directory)
   const globals = [`--registries-conf=${registriesConf}`, `--policy=${policy}`]
   return {
     name: 'skopeo',
     pull: async (image) => {
       const target = await mkdtemp(join(directory, 'image-'))
-      const source = `docker://${REGISTRY_NAME}/${image}`
+      const source = `docker://${registryName}/${image}`
       try {
         return await run({ command: program('skopeo'), args: [...globals, 'copy', source, `dir:${target}`] })
       } finally {
@@ -186,9 +209,9 @@ export async function startClient(name: ClientName, directory: string, proxyHost
     case 'containerd':
       return await startContainerd(own, proxyHost)
     case 'podman':
-      return await preparePodman(own, proxyHost)
+      return await preparePodman(own, remapped(proxyHost))
     case 'skopeo':
-      return await prepareSkopeo(own, proxyHost)
+      return await prepareSkopeo(own, remapped(proxyHost))
   }
 }
 
@@ -196,4 +219,15 @@ export async function startContainerdClient(directory: string, proxyHost: string
   const own = join(directory, 'containerd')
   await mkdir(own, { recursive: true })
   return await startContainerd(own, proxyHost)
+}
+
+/** skopeo for images under the real registry's own name, `registryHost`. */
+export async function startBlockedMirrorClient(
+  directory: string,
+  proxyHost: string,
+  registryHost: string,
+): Promise<Client> {
+  const own = join(directory, 'blocked-mirror')
+  await mkdir(own, { recursive: true })
+  return await prepareSkopeo(own, blockedMirror(proxyHost, registryHost), registryHost)
 }

@@ -73,6 +73,7 @@ async function writeConfig(input: PortcullisInput, ports: { data: number; admin:
     },
     dataDirectory: join(input.directory, 'data'),
     upstreams: { [REGISTRY_NAME]: { url: input.upstreamUrl, allowPrivateAddresses: true } },
+    defaultUpstream: null,
     trust: { roots: { 'public-good': { kind: 'public-good' }, ...pinned } },
     policies: { directory: policies, unmatched: 'enforce' },
   }

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { duration, parseDuration, parseSize, size } from './quantities.ts'
+
+const SIZES: readonly (readonly [text: string, bytes: number | undefined])[] = [
+  ['0', 0],
+  ['1024', 1024],
+  ['5B', 5],
+  ['64MiB', 64 * 1024 * 1024],
+  ['64 MiB', 64 * 1024 * 1024],
+  ['1.5GiB', 1.5 * 1024 ** 3],
+  ['1GB', 1e9],
+  ['20TiB', 20 * 1024 ** 4],
+  ['', undefined],
+  ['MiB', undefined],
+  ['-1MiB', undefined],
+  ['1e3', undefined],
+  ['64mib', undefined],
+  ['64M', undefined],
+  ['1MiB 2MiB', undefined],
+]
+
+for (const [text, bytes] of SIZES) {
+  test(`size ${JSON.stringify(text)}`, () => assert.equal(parseSize(text), bytes))
+}
+
+const DURATIONS: readonly (readonly [text: string, ms: number | undefined])[] = [
+  ['0s', 0],
+  ['500ms', 500],
+  ['30s', 30_000],
+  ['5m', 300_000],
+  ['24h', 86_400_000],
+  ['30d', 2_592_000_000],
+  ['30', undefined],
+  ['1.5s', undefined],
+  ['-1s', undefined],
+  ['1h30m', undefined],
+  ['30 s', undefined],
+  ['30S', undefined],
+]
+
+for (const [text, ms] of DURATIONS) {
+  test(`duration ${JSON.stringify(text)}`, () => assert.equal(parseDuration(text), ms))
+}
+
+test('bounds hold, and the message names them', () => {
+  const schema = duration('1s', '1m')
+  assert.equal(schema.parse('1s'), 1000)
+  assert.equal(schema.parse('1m'), 60_000)
+  for (const wrong of ['999ms', '61s', 30, undefined]) {
+    const result = schema.safeParse(wrong)
+    assert.match(result.error?.issues[0]?.message ?? '', /^expected a duration from 1s to 1m with its unit/)
+  }
+})
+
+test('a size is text or bytes', () => {
+  const schema = size('1KiB', '1MiB')
+  assert.deepEqual([schema.parse('2KiB'), schema.parse(2048)], [2048, 2048])
+  for (const wrong of ['2MiB', 1023, 1024.5, true]) assert.equal(schema.safeParse(wrong).success, false)
+})

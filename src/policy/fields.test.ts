@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
+import test from 'node:test'
+import { digestOf } from '../oci/digest.ts'
+import type { Signer, Verified } from '../verify/types.ts'
+import { decide } from './decide.ts'
+import { policyJsonSchema } from './document.ts'
+import { enforce } from './enforce.ts'
+import { loadPolicies } from './load.ts'
+import { policiesFor } from './policy-index.ts'
+import { isRecord } from './problem.ts'
+import { parsePublicKey } from './public-key.ts'
+import { refusalMessage } from './refusal.ts'
+
+/**
+ * A field that is accepted and then ignored is a hole (CVE-2025-29778). For every field of the schema there is a change
+ * below that is seen in what the policy demands: in a judgement, in a refusal, or in how a key verifies.
+ */
+
+const pem = (): string =>
+  generateKeyPairSync('rsa', { modulusLength: 2048 })
+    .publicKey.export({ type: 'spki', format: 'pem' })
+    .toString()
+const KEYS = { one: pem(), two: pem() }
+
+const BASE = `apiVersion: portcullis.dev/v1alpha1
+kind: ImagePolicy
+metadata: { name: acme }
+spec:
+  mode: enforce
+  runbook: https://wiki.example/acme
+  images: [{ glob: ghcr.io/acme/** }]
+  authorities:
+    - name: release
+      keyless:
+        trustRoot: public-good
+        identities:
+          - { issuer: https://issuer.example, subject: release@acme.example }
+          - { issuerPattern: 'https://[a-z]+\\.acme\\.example', subjectPattern: 'b[a-z]+@acme\\.example' }
+      attestations: [{ name: provenance, predicateType: slsaprovenance1 }]
+    - name: ops
+      key: { file: one.pub, transparencyLog: required, trustRoot: public-good, hashAlgorithm: sha384, padding: pss }
+    - name: inline
+      key: { data: ${JSON.stringify(KEYS.one)}, hashAlgorithm: sha384, padding: pss }
+      attestations: [{ name: sbom, predicateType: spdx }]
+`
+
+/** Path in the schema -> a change of the document above. */
+const CHANGES: Readonly<Record<string, readonly [from: string, to: string]>> = {
+  apiVersion: ['v1alpha1', 'v1'],
+  kind: ['ImagePolicy', 'Policy'],
+  'metadata.name': ['name: acme', 'name: other'],
+  'spec.mode': ['mode: enforce', 'mode: observe'],
+  'spec.runbook': ['wiki.example/acme', 'wiki.example/other'],
+  'spec.images[].glob': ['ghcr.io/acme/**', 'ghcr.io/other/**'],
+  'spec.authorities[].name': ['name: release', 'name: other'],
+  'spec.authorities[].keyless.trustRoot': ['        trustRoot: public-good', '        trustRoot: internal'],
+  'spec.authorities[].keyless.identities[].issuer': ['https://issuer.example', 'https://other.example'],
+  'spec.authorities[].keyless.identities[].issuerPattern': ['[a-z]+\\.acme', '[a-z]+\\.other'],
+  'spec.authorities[].keyless.identities[].subject': ['release@acme', 'other@acme'],
+  'spec.authorities[].keyless.identities[].subjectPattern': ['b[a-z]+@', 'c[a-z]+@'],
+  'spec.authorities[].key.data': [JSON.stringify(KEYS.one), JSON.stringify(KEYS.two)],
+  'spec.authorities[].key.file': ['one.pub', 'two.pub'],
+  'spec.authorities[].key.hashAlgorithm': ['hashAlgorithm: sha384', 'hashAlgorithm: sha512'],
+  'spec.authorities[].key.padding': ['padding: pss', 'padding: pkcs1'],
+  'spec.authorities[].key.transparencyLog': ['required, trustRoot: public-good', 'optional'],
+  'spec.authorities[].key.trustRoot': ['required, trustRoot: public-good', 'required, trustRoot: internal'],
+  'spec.authorities[].attestations[].name': ['name: provenance', 'name: build'],
+  'spec.authorities[].attestations[].predicateType': ['slsaprovenance1', 'slsaprovenance'],
+}
+
+const source = {
+  found: 'referrer',
+  manifest: digestOf(Buffer.from('m')),
+  blob: digestOf(Buffer.from('b')),
+} as const
+
+function keyless(subject: string, issuer: string): Signer {
+  return {
+    kind: 'keyless',
+    trustRoot: 'public-good',
+    identity: { subject, issuer, subjectType: 'email', extensions: {} },
+  }
+}
+
+function keyed(text: string): Signer {
+  const result = parsePublicKey(text, { hashAlgorithm: undefined, padding: undefined })
+  assert.ok(result.ok)
+  return { kind: 'key', key: result.key.id }
+}
+
+function one(signer: Signer, predicateType?: string): Verified {
+  const attested = {
+    kind: 'attestation',
+    statement: { predicateType: predicateType ?? '', predicate: {} },
+  } as const
+  return {
+    source,
+    signer,
+    claim: predicateType === undefined ? { kind: 'signature' } : attested,
+    logs: [],
+    times: [],
+  }
+}
+
+const EVIDENCE: readonly (readonly Verified[])[] = [
+  [],
+  [one(keyless('release@acme.example', 'https://issuer.example'), 'https://slsa.dev/provenance/v1')],
+  [one(keyless('builder@acme.example', 'https://ci.acme.example'), 'https://slsa.dev/provenance/v1')],
+  [one(keyed(KEYS.one))],
+  [one(keyed(KEYS.one), 'https://spdx.dev/Document')],
+]
+
+/** Everything that can be seen of a policy from outside, or that it does not load. */
+function effectOf(text: string): string {
+  const load = loadPolicies({
+    files: [{ path: 'acme.yaml', text }],
+    keyFiles: new Map([
+      ['one.pub', KEYS.one],
+      ['two.pub', KEYS.two],
+    ]),
+    trustRoots: new Set(['public-good', 'internal']),
+    defaultMode: 'observe',
+    unmatched: 'observe',
+  })
+  if (!load.ok) return 'does not load'
+  const policies = policiesFor(load.set, 'ghcr.io/acme/app')
+  const judged = EVIDENCE.map((verified) => {
+    const nothing = { failures: [], missing: [], manifestReasons: [] }
+    const judgement = decide({ policies, unmatched: 'observe', verified, ...nothing })
+    const outcome = enforce(judgement)
+    return [judgement, outcome.kind === 'serve' ? '' : refusalMessage(outcome, 'd').line]
+  })
+  const signers = policies.flatMap(({ authorities }) => authorities.map(({ signer }) => signer))
+  const schemes = signers.flatMap((signer) =>
+    signer.kind === 'key' ? signer.keys.map(({ scheme }) => scheme) : [],
+  )
+  return JSON.stringify([judged, schemes])
+}
+
+function leavesOf(schema: unknown, path: string): readonly string[] {
+  if (!isRecord(schema)) return []
+  if (isRecord(schema['items'])) return leavesOf(schema['items'], `${path}[]`)
+  const properties = schema['properties']
+  if (!isRecord(properties)) return [path]
+  return Object.entries(properties).flatMap(([key, value]) =>
+    leavesOf(value, path === '' ? key : `${path}.${key}`),
+  )
+}
+
+test('every field of the schema has its case, and every case its field', () => {
+  assert.deepEqual(leavesOf(policyJsonSchema(), '').toSorted(), Object.keys(CHANGES).toSorted())
+})
+
+test('the base document loads and is satisfied by some of the evidence', () => {
+  assert.match(effectOf(BASE), /"kind":"satisfied".*"kind":"satisfied"/)
+})
+
+for (const [field, [from, to]] of Object.entries(CHANGES)) {
+  test(`${field} has an effect`, () => {
+    assert.ok(BASE.includes(from), 'the change is one')
+    // A key has one scheme in all policies, so its scheme is changed wherever it is written.
+    assert.notEqual(effectOf(BASE.replaceAll(from, () => to)), effectOf(BASE))
+  })
+}
+
+for (const field of ['unmatched', 'defaultMode'] as const) {
+  test(`${field} changes the version of the set`, () => {
+    const base = {
+      files: [{ path: 'a', text: BASE.replace('  mode: enforce\n', '') }],
+      trustRoots: new Set(['public-good']),
+    }
+    const keyFiles = new Map([['one.pub', KEYS.one]])
+    const sets = (['observe', 'enforce'] as const).map((mode) =>
+      loadPolicies({ ...base, keyFiles, defaultMode: 'off', unmatched: 'off', [field]: mode }),
+    )
+    const versions = sets.map((load) => (load.ok ? load.set.version : assert.fail('does not load')))
+    assert.equal(new Set(versions).size, 2)
+  })
+}
