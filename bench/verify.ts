@@ -96,7 +96,9 @@ function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 }
 
-/** Both in turn, so that whatever else the machine does hits both. */
+const ROUND = { vanilla: 8, ours: 32 } as const
+
+/** Rounds of both in turn, so that whatever else the machine does hits both, and neither runs in the other's caches. */
 function compare(
   vanilla: () => void,
   ours: () => void,
@@ -108,10 +110,13 @@ function compare(
   ] as const) {
     const end = performance.now() + limitMs
     while (performance.now() < end) {
-      const pair = [timeUs(vanilla), timeUs(ours), timeUs(ours)] as const
+      const round = {
+        vanilla: Array.from({ length: ROUND.vanilla }, () => timeUs(vanilla)),
+        ours: Array.from({ length: ROUND.ours }, () => timeUs(ours)),
+      }
       if (!keep) continue
-      results.vanilla.push(pair[0])
-      results.ours.push(pair[1], pair[2])
+      results.vanilla.push(...round.vanilla)
+      results.ours.push(...round.ours)
     }
   }
   return results

@@ -8,7 +8,7 @@ import type { Metrics } from './record/metrics.ts'
 import type { Logger } from './record/log.ts'
 import { answerBlob, type BlobRouteDeps } from './routes/blob.ts'
 import type { ManifestRoute } from './routes/manifest.ts'
-import { answerReferrers } from './routes/referrers.ts'
+import type { ReferrersRoute } from './routes/referrers.ts'
 import { fallsBack, headerOf, type RoutedRequest } from './routes/request.ts'
 import { answerTags } from './routes/tags.ts'
 import type { Router } from './upstream/route.ts'
@@ -18,9 +18,11 @@ export type AppDeps = {
   router: Router
   manifest: ManifestRoute
   blob: BlobRouteDeps
+  referrers: ReferrersRoute
   upstreams: Upstreams
   metrics: Pick<Metrics, 'httpRequests'>
   log: Logger
+  requests: Logger
   deadline: () => AbortSignal
   elapsed: () => number
 }
@@ -69,7 +71,7 @@ async function answerRequest(context: DataContext, deps: AppDeps): Promise<Route
     case 'tags':
       return { route: 'tags', answer: await answerTags(request, target, client, deps.deadline()) }
     case 'referrers':
-      return { route: 'referrers', answer: await answerReferrers(request, target, client, deps.deadline()) }
+      return { route: 'referrers', answer: await deps.referrers(request, target, client) }
   }
 }
 
@@ -89,16 +91,16 @@ function routedRequest({ env: { incoming } }: DataContext, target: Target, repos
 function finish(
   { env: { incoming, outgoing } }: DataContext,
   { route, start, answer }: { route: string; start: number; answer: Answer | 'sent' },
-  { metrics, log, elapsed }: AppDeps,
+  { metrics, requests, elapsed }: AppDeps,
 ): Response {
   const method = incoming.method ?? ''
   if (answer !== 'sent') sendAnswer(answer, outgoing, method)
   const status = outgoing.statusCode
-  metrics.httpRequests.inc({ route, method: method === 'GET' || method === 'HEAD' ? method : 'other', status })
-  log.info(
-    { event: 'request', method, target: incoming.url, route, status, client: incoming.socket.remoteAddress, ms: elapsed() - start },
-    'request',
-  )
+  metrics.httpRequests.inc(route, method === 'GET' || method === 'HEAD' ? method : 'other', status)
+  const client = incoming.socket.remoteAddress
+  const ms = Math.round((elapsed() - start) * 1000) / 1000
+  const facts = answer === 'sent' ? undefined : answer.facts
+  requests.info({ event: 'request', method, target: incoming.url, route, status, client, ms, ...facts })
   return RESPONSE_ALREADY_SENT
 }
 

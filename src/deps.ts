@@ -12,11 +12,12 @@ import { policiesFor, type IndexedPolicySet } from './policy/policy-index.ts'
 import { problemText } from './policy/problem.ts'
 import { ManifestError } from './oci/manifest-error.ts'
 import { createPull, type Pull } from './pull.ts'
-import { createLog, type Logger } from './record/log.ts'
+import { createLogs, type Logger } from './record/log.ts'
 import { createMetrics, type Metrics } from './record/metrics.ts'
 import { observePull } from './record/observe-pull.ts'
 import { createRecorder } from './record/recorder.ts'
 import { createManifestRoute } from './routes/manifest.ts'
+import { createReferrersRoute } from './routes/referrers.ts'
 import { openContentStore } from './store/content.ts'
 import { openDatabase } from './store/database.ts'
 import { StoreError } from './store/error.ts'
@@ -49,6 +50,9 @@ export type DepsResult = { readonly ok: true; readonly deps: Deps } | { readonly
 const WORK_LIMIT_MS = 60_000
 /** A known tag waits this long for its registry, which answers a HEAD in a tenth of it. */
 const REVALIDATION_LIMIT_MS = 2_000
+/** Lines are written in bulk, so that a busy proxy does not pay a system call for each, but never late. */
+const LOG_BUFFER_BYTES = 8 * 1024
+const LOG_FLUSH_MS = 1_000
 /** How often counts of repeated refusals are written. */
 const FLUSH_INTERVAL_MS = 10_000
 
@@ -76,8 +80,8 @@ async function build(config: Config, policies: IndexedPolicySet, trust: TrustSna
   const elapsed = () => performance.now()
   const workLimit = () => AbortSignal.timeout(WORK_LIMIT_MS)
   const deadline = () => AbortSignal.timeout(config.deadlines.pullMs)
-  const destination = pino.destination({ dest: 1, sync: false, minLength: 4096 })
-  const log = createLog(config.log.level, destination)
+  const destination = pino.destination({ dest: 1, sync: false, minLength: LOG_BUFFER_BYTES, periodicFlush: LOG_FLUSH_MS })
+  const { log, requests } = createLogs(config.log.level, destination)
   const metrics = createMetrics()
   const onError = (error: StoreError): void => {
     metrics.storeFaults.inc({ operation: error.code })
@@ -137,10 +141,12 @@ async function build(config: Config, policies: IndexedPolicySet, trust: TrustSna
     app: {
       router: createRouter(routeTable(config), config.defaultUpstream ?? undefined),
       manifest: createManifestRoute({ pull, modeOf, hardStop: config.refusals.hardStop, deadline, onPull, onError: onUnexpected }),
-      blob: { blobs, judge, state, modeOf, metrics, deadline, upstreams: config.upstreams },
+      blob: { blobs, judge, state, modeOf, metrics, runner, deadline, upstreams: config.upstreams },
+      referrers: createReferrersRoute({ runner, workLimit: deadline }),
       upstreams,
       metrics,
       log,
+      requests,
       deadline,
       elapsed,
     },

@@ -188,7 +188,7 @@ export function createJudge(deps: JudgeDeps): Judge {
   async function discover(repository: Repository, digest: Digest): Promise<Discovery> {
     const client = deps.upstreams.client(repository.registry)
     if (client === undefined) return NOTHING
-    return await discoverEvidence(digest, repository, client, deps.workLimit())
+    return await discoverEvidence(digest, repository, { client, reader: deps.runner }, deps.workLimit())
   }
 
   async function verify(

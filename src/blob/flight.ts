@@ -161,8 +161,9 @@ export class BlobFlight {
   async #finishWhole(bytes: Buffer, start: PromiseWithResolvers<FlightStart>): Promise<void> {
     const { content, source } = this.#options
     if (!matchesDigest(bytes, source.digest)) throw this.#mismatch()
+    const asManifest = await isManifest(bytes)
     this.#state = 'verified'
-    if (isManifest(bytes)) return start.resolve({ kind: 'manifest', size: bytes.length })
+    if (asManifest) return start.resolve({ kind: 'manifest', size: bytes.length })
     start.resolve({ kind: 'whole', bytes })
     await content?.put(source.digest, bytes)
   }

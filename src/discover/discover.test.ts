@@ -4,6 +4,7 @@ import { describe, test } from 'node:test'
 import { digestOf, digestParts } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
 import { discover } from './discover.ts'
+import { INLINE_READER } from './testing/inline-reader.ts'
 import {
   BUNDLE,
   DSSE,
@@ -19,10 +20,11 @@ const repository = { registry: 'test', name: 'team/app' }
 const never = new AbortController().signal
 
 function find(registry: MemoryRegistry) {
-  return discover(SUBJECT, repository, registry.client, never)
+  return discover(SUBJECT, repository, { client: registry.client, reader: INLINE_READER }, never)
 }
 
-const signature = { mediaType: SIMPLE_SIGNING, bytes: Buffer.from('payload'), annotations: { sig: 'one' } }
+const SIGNATURE = (text: string) => ({ 'dev.cosignproject.cosign/signature': text })
+const signature = { mediaType: SIMPLE_SIGNING, bytes: Buffer.from('payload'), annotations: SIGNATURE('one') }
 const envelope = { mediaType: DSSE, bytes: Buffer.from('envelope'), annotations: { predicateType: 'p' } }
 const bundle = (name: string) => ({ mediaType: BUNDLE, bytes: Buffer.from(name) })
 
@@ -58,7 +60,7 @@ describe('places', () => {
       form: 'simple-signing',
       source: { found: 'signature-tag', manifest: digestOf(sig), blob: digestOf(signature.bytes) },
       bytes: signature.bytes,
-      annotations: { sig: 'one' },
+      annotations: SIGNATURE('one'),
     })
     assert.equal(
       registry.asked.filter((key) => key === listed.digest).length,
@@ -76,7 +78,7 @@ describe('places', () => {
   test('the fallback tag of a sha512 digest is cut, and cosign has no tag for it', async () => {
     const registry = new MemoryRegistry()
     const long = digestOf(Buffer.from('image'), 'sha512')
-    await discover(long, repository, registry.client, never)
+    await discover(long, repository, { client: registry.client, reader: INLINE_READER }, never)
     const cut = `sha512-${digestParts(long).hex.slice(0, 64)}`
     assert.deepEqual(registry.asked.toSorted(), ['referrers', cut])
   })
@@ -226,12 +228,12 @@ describe('one bad thing does not hide a good one', () => {
 
   test('two signatures of one payload are two candidates, fetched once', async () => {
     const registry = new MemoryRegistry()
-    const second = { ...signature, annotations: { sig: 'two' } }
+    const second = { ...signature, annotations: SIGNATURE('two') }
     registry.putManifest(registry.image([signature, second]), subjectTag('.sig'))
     const { candidates } = await find(registry)
     assert.deepEqual(
       candidates.map((one) => (one.form === 'bundle' ? {} : one.annotations)),
-      [{ sig: 'two' }, { sig: 'one' }],
+      [SIGNATURE('two'), SIGNATURE('one')],
     )
     assert.equal(registry.asked.filter((key) => key === digestOf(signature.bytes)).length, 1)
   })

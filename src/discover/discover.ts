@@ -4,7 +4,8 @@ import type { RegistryClient } from '../upstream/types.ts'
 import type { Candidate } from '../verify/types.ts'
 import { fetchCandidate, type BlobCache } from './evidence-blob.ts'
 import { fetchReferrer, readEvidence, type FoundLayer } from './evidence-manifest.ts'
-import { noFindings, reject, toDiscovery, type Findings } from './findings.ts'
+import type { EvidenceReader } from './evidence-reader.ts'
+import { noFindings, toDiscovery, type Findings } from './findings.ts'
 import {
   ATTESTATION_TAG,
   lookUpFallbackTag,
@@ -15,8 +16,7 @@ import {
   type TagLookUp,
 } from './look-up.ts'
 import { mapBounded } from './map-bounded.ts'
-import type { Referrer } from './referrer-list.ts'
-import { REFERRERS_MAX, selectLayers } from './selection.ts'
+import { selectLayers, selectReferrers } from './selection.ts'
 import type { Discovery } from './types.ts'
 
 /** Requests of one discovery at a time; the client bounds those of all together. */
@@ -30,10 +30,10 @@ const PARALLEL_MAX = 8
 export async function discover(
   subject: Digest,
   repository: Repository,
-  client: RegistryClient,
+  by: { readonly client: RegistryClient; readonly reader: EvidenceReader },
   signal: AbortSignal,
 ): Promise<Discovery> {
-  const place: Place = { client, repository, subject, signal }
+  const place: Place = { ...by, repository, subject, signal }
   const findings = noFindings()
   const [listed, fallback, signatures, attestations] = await Promise.all([
     lookUpReferrers(place, findings),
@@ -57,29 +57,8 @@ async function lookUpCosignTag(
 ): Promise<readonly FoundLayer[]> {
   const manifest = await lookUpTag(place, tag, findings)
   if (manifest === undefined) return []
-  return readEvidence(manifest, { found: tag.found, subject: undefined }, findings)
-}
-
-/**
- * Each manifest once, newest first: lists grow at their end, and under a limit the latest signature is the one that
- * most likely fits the policy of today.
- */
-function selectReferrers(
-  referrers: readonly Referrer[],
-  seen: ReadonlySet<Digest>,
-  findings: Findings,
-): readonly Referrer[] {
-  const unique = new Map<Digest, Referrer>()
-  for (const referrer of referrers) {
-    const { digest } = referrer.descriptor
-    if (!seen.has(digest) && !unique.has(digest)) unique.set(digest, referrer)
-  }
-  const newestFirst = [...unique.values()].toReversed()
-  for (const { found, descriptor } of newestFirst.slice(REFERRERS_MAX)) {
-    const source = { found, manifest: descriptor.digest, blob: descriptor.digest }
-    reject(findings, source, `more than ${REFERRERS_MAX} referrers that may be evidence`)
-  }
-  return newestFirst.slice(0, REFERRERS_MAX)
+  const { found, what } = tag
+  return await readEvidence(place, manifest, { found, what, subject: undefined }, findings)
 }
 
 async function fetchCandidates(

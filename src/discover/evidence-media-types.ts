@@ -1,3 +1,4 @@
+import type { Descriptor } from '../oci/manifest-types.ts'
 import type { Candidate } from '../verify/types.ts'
 
 /** cosign's payload of about 250 bytes (cosign specs/SIGNATURE_SPEC.md); all proof is in the annotations. */
@@ -21,6 +22,20 @@ const EVIDENCE_ARTIFACT_TYPES: ReadonlySet<string> = new Set([
   // A registry fills a missing artifactType with the type of the config, and this one says nothing.
   'application/vnd.oci.image.config.v1+json',
 ])
+
+/** The annotations by which cosign proves something (its specs/SIGNATURE_SPEC.md, "Properties"); its chain is never read. */
+const PROOF_ANNOTATIONS = [
+  'dev.cosignproject.cosign/signature',
+  'dev.sigstore.cosign/certificate',
+  'dev.sigstore.cosign/bundle',
+  'dev.sigstore.cosign/rfc3161timestamp',
+]
+
+/** Only what the verifier may read: the rest is as much as its author likes, and would be kept with the evidence. */
+export function proofAnnotations({ annotations }: Descriptor): Readonly<Record<string, string>> {
+  const proofs = PROOF_ANNOTATIONS.filter((name) => Object.hasOwn(annotations, name))
+  return Object.fromEntries(proofs.map((name) => [name, annotations[name] ?? '']))
+}
 
 export type EvidenceLayer = { readonly form: Candidate['form']; readonly bytesMax: number }
 

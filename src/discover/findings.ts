@@ -1,5 +1,6 @@
 import { UpstreamError } from '../upstream/types.ts'
 import type { Candidate, EvidenceFailure, EvidenceSource } from '../verify/types.ts'
+import { WorkError } from '../work/work-error.ts'
 import type { Discovery, DiscoveryFailure } from './types.ts'
 
 /** What discovery has come to so far; the lists only grow. */
@@ -26,16 +27,21 @@ export function reject(findings: Findings, source: EvidenceSource, message: stri
   findings.rejected.push({ source, code: 'malformed', message })
 }
 
+/** Something that is there and was not looked at: what could be in it keeps a verdict from resting on its absence. */
+export function missed(findings: Findings, what: DiscoveryFailure['what'], message: string): void {
+  findings.failures.push({ what, message })
+}
+
 /**
  * Sorts an error of the registry client: an answer that breaks the protocol is a fact about bytes, everything else a
- * fact about the world. An error of any other kind is a fault of this program and goes on.
+ * fact about the world, as is work that did not finish. An error of any other kind is a fault of this program and goes on.
  */
 export function recordError(
   findings: Findings,
   error: unknown,
   place: { readonly what: DiscoveryFailure['what']; readonly source: EvidenceSource },
 ): void {
-  if (!(error instanceof UpstreamError)) throw error
+  if (!(error instanceof UpstreamError) && !(error instanceof WorkError)) throw error
   if (error.code === 'invalid') reject(findings, place.source, error.message)
-  else findings.failures.push({ what: place.what, message: error.message })
+  else missed(findings, place.what, error.message)
 }

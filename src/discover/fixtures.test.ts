@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { digestOf, digestParts, parseDigest } from '../oci/digest.ts'
 import { discover } from './discover.ts'
+import { INLINE_READER } from './testing/inline-reader.ts'
 import { MemoryRegistry } from './testing/memory-registry.ts'
 
 const images = new URL('../../../shared/fixtures/images/', import.meta.url)
@@ -29,7 +30,8 @@ for (const version of ['v1.4.0', 'v1.9.0', 'v2.0.0']) {
     registry.putManifest(blob(attestations.digest), `sha256-${digestParts(subject).hex}.att`)
 
     const repository = { registry: 'ghcr.io', name: 'slsa-framework/example' }
-    const found = await discover(subject, repository, registry.client, new AbortController().signal)
+    const by = { client: registry.client, reader: INLINE_READER }
+    const found = await discover(subject, repository, by, new AbortController().signal)
     assert.deepEqual([found.rejected, found.failures], [[], []])
     const [candidate] = found.candidates
     assert(candidate?.form === 'dsse')

@@ -3,17 +3,21 @@ import { parseTag, type Repository } from '../oci/reference.ts'
 import { REFERRER_PAGES_MAX } from '../upstream/listings.ts'
 import { UpstreamError, type RegistryClient, type UpstreamManifest } from '../upstream/types.ts'
 import type { EvidenceSource } from '../verify/types.ts'
-import { recordError, reject, type Findings } from './findings.ts'
-import { readReferrers, type Referrer } from './referrer-list.ts'
+import type { EvidenceReader } from './evidence-reader.ts'
+import { missed, recordError, reject, type Findings } from './findings.ts'
 import type { DiscoveryFailure } from './types.ts'
 
 /** The registry to ask, and whom about. */
 export type Place = {
   readonly client: RegistryClient
+  readonly reader: EvidenceReader
   readonly repository: Repository
   readonly subject: Digest
   readonly signal: AbortSignal
 }
+
+/** A manifest that somebody says is about the subject. */
+export type Referrer = { readonly found: 'referrer' | 'fallback-tag'; readonly digest: Digest }
 
 export type TagLookUp = {
   readonly suffix: '' | '.sig' | '.att'
@@ -60,19 +64,17 @@ export async function lookUpTag(
 /** What the referrers API lists; nothing where upstream has no such API. */
 export async function lookUpReferrers(place: Place, findings: Findings): Promise<readonly Referrer[]> {
   const { client, repository, subject, signal } = place
-  const source = { found: 'referrer', manifest: subject, blob: subject } as const
   try {
     const pages = (await client.getReferrers(repository, subject, signal)) ?? []
     // The client stops there, so a full count may mean that there was more.
     if (pages.length >= REFERRER_PAGES_MAX) {
-      reject(
-        findings,
-        source,
-        `the list of referrers was read up to the limit of ${REFERRER_PAGES_MAX} pages`,
-      )
+      const message = `the list of referrers was read up to the limit of ${REFERRER_PAGES_MAX} pages`
+      missed(findings, 'referrers', message)
     }
-    return pages.flatMap((bytes) => readReferrers({ found: 'referrer', list: subject, bytes }, findings))
+    const lists = pages.map((bytes) => readList(place, { found: 'referrer', list: subject, bytes }, findings))
+    return (await Promise.all(lists)).flat()
   } catch (error) {
+    const source = { found: 'referrer', manifest: subject, blob: subject } as const
     recordError(findings, error, { what: 'referrers', source })
     return []
   }
@@ -82,5 +84,31 @@ export async function lookUpReferrers(place: Place, findings: Findings): Promise
 export async function lookUpFallbackTag(place: Place, findings: Findings): Promise<readonly Referrer[]> {
   const manifest = await lookUpTag(place, FALLBACK_TAG, findings)
   if (manifest === undefined) return []
-  return readReferrers({ found: 'fallback-tag', list: manifest.digest, bytes: manifest.bytes }, findings)
+  const { digest, bytes } = manifest
+  return await readList(place, { found: 'fallback-tag', list: digest, bytes }, findings)
+}
+
+type Page = {
+  readonly found: Referrer['found']
+  /** The manifest that the list is, for the record: the subject where the list is an answer of the API. */
+  readonly list: Digest
+  readonly bytes: Buffer
+}
+
+async function readList(
+  { reader, signal }: Place,
+  { found, list, bytes }: Page,
+  findings: Findings,
+): Promise<readonly Referrer[]> {
+  const what = found === 'referrer' ? 'referrers' : found
+  const source = { found, manifest: list, blob: list }
+  try {
+    const { manifests, problems, overLimit } = await reader.readReferrers(bytes, signal)
+    for (const problem of problems) reject(findings, source, problem)
+    if (overLimit !== undefined) missed(findings, what, overLimit)
+    return manifests.map((digest) => ({ found, digest }))
+  } catch (error) {
+    recordError(findings, error, { what, source })
+    return []
+  }
 }

@@ -3,62 +3,58 @@ import type { Digest } from '../oci/digest.ts'
 import { ManifestError } from '../oci/manifest-error.ts'
 import { MEDIA_TYPE, type Descriptor } from '../oci/manifest-types.ts'
 import { parseStrictJson, StrictJsonError } from '../oci/strict-json.ts'
-import type { EvidenceSource } from '../verify/types.ts'
 import { mayBeEvidence } from './evidence-media-types.ts'
-import { reject, type Findings } from './findings.ts'
 
-/** A manifest that somebody says is about the subject. */
-export type Referrer = {
-  readonly found: 'referrer' | 'fallback-tag'
-  readonly descriptor: Descriptor
-}
-
-export type ReferrerPage = {
-  readonly found: Referrer['found']
-  /** The manifest that the list is, for the record: the subject where the list is an answer of the API. */
-  readonly list: Digest
-  readonly bytes: Buffer
+/** What a list of referrers says, in a form that is small however large the list is. */
+export type ReferrerList = {
+  /** The manifests that may be evidence, oldest first as registries list them. */
+  readonly manifests: readonly Digest[]
+  /** What is wrong with the list, a line each, and no more of them than somebody reads. */
+  readonly problems: readonly string[]
+  /** Why the list was not looked at: it is over a limit, which says nothing about what is in it. */
+  readonly overLimit: string | undefined
 }
 
 /** As many as a page holds in 1 MiB and more: an entry takes some 200 bytes. */
 const ENTRIES_MAX = 10_000
+const PROBLEMS_MAX = 200
 
 function isList(value: unknown): value is { readonly manifests: readonly unknown[] } {
   return typeof value === 'object' && value !== null && 'manifests' in value && Array.isArray(value.manifests)
 }
 
 /**
- * The referrers of one page that may be evidence, oldest first as registries list them. Unlike an image's index the
- * list is only a hint that anybody with push rights extends, so a bad entry is set aside and the others count.
+ * Reads a list of referrers. Unlike an image's index the list is only a hint that anybody with push rights extends, so
+ * a bad entry is set aside and the others count.
  */
-export function readReferrers(page: ReferrerPage, findings: Findings): readonly Referrer[] {
-  const source: EvidenceSource = { found: page.found, manifest: page.list, blob: page.list }
-  const entries = readEntries(page.bytes)
-  if (typeof entries === 'string') {
-    reject(findings, source, entries)
-    return []
-  }
-  return entries.flatMap((entry, index) => {
+export function readReferrerList(bytes: Buffer): ReferrerList {
+  const none = { manifests: [], problems: [], overLimit: undefined }
+  const entries = readEntries(bytes)
+  if ('problem' in entries) return { ...none, problems: [entries.problem] }
+  if ('overLimit' in entries) return { ...none, overLimit: entries.overLimit }
+  const manifests: Digest[] = []
+  const problems: string[] = []
+  for (const [index, entry] of entries.list.entries()) {
     const descriptor = readEntry(entry, index)
-    if (typeof descriptor === 'string') {
-      reject(findings, source, descriptor)
-      return []
-    }
-    return isWanted(descriptor) ? [{ found: page.found, descriptor }] : []
-  })
+    if (typeof descriptor !== 'string') {
+      if (isWanted(descriptor)) manifests.push(descriptor.digest)
+    } else if (problems.length < PROBLEMS_MAX) problems.push(descriptor)
+  }
+  return { manifests, problems, overLimit: undefined }
 }
 
-/** The entries, or why there are none. */
-function readEntries(bytes: Buffer): readonly unknown[] | string {
+type Entries = { list: readonly unknown[] } | { problem: string } | { overLimit: string }
+
+function readEntries(bytes: Buffer): Entries {
   try {
     const value = parseStrictJson(bytes)
-    if (!isList(value)) return 'the list of referrers is no image index'
-    return value.manifests.length <= ENTRIES_MAX
-      ? value.manifests
-      : `the list of referrers has more than ${ENTRIES_MAX} entries`
+    if (!isList(value)) return { problem: 'the list of referrers is no image index' }
+    if (value.manifests.length <= ENTRIES_MAX) return { list: value.manifests }
+    return { overLimit: `the list of referrers has more than ${ENTRIES_MAX} entries` }
   } catch (error) {
-    if (error instanceof StrictJsonError) return `the list of referrers is unreadable: ${error.message}`
-    throw error
+    if (!(error instanceof StrictJsonError)) throw error
+    if (error.code === 'size') return { overLimit: `the list of referrers ${error.message}` }
+    return { problem: `the list of referrers is unreadable: ${error.message}` }
   }
 }
 

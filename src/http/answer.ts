@@ -9,6 +9,8 @@ export type Answer = {
   readonly reasonPhrase?: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
+  /** For the log line of the request. */
+  readonly facts?: Readonly<Record<string, string>>
 }
 
 /** OCI distribution-spec 1.1 error codes, and UNAVAILABLE, which go-containerregistry treats as temporary. */
@@ -35,9 +37,10 @@ export type ErrorAnswer = {
   message: string
   reasonPhrase?: string
   headers?: Readonly<Record<string, string>>
+  facts?: Readonly<Record<string, string>>
 }
 
-export function errorAnswer({ status, code, message, reasonPhrase, headers }: ErrorAnswer): Answer {
+export function errorAnswer({ status, code, message, reasonPhrase, headers, facts }: ErrorAnswer): Answer {
   const errors = [{ code, message: message.slice(0, MESSAGE_LENGTH_MAX) }]
   const body = Buffer.from(JSON.stringify({ errors }))
   return {
@@ -51,6 +54,7 @@ export function errorAnswer({ status, code, message, reasonPhrase, headers }: Er
       ...headers,
     },
     body,
+    ...(facts === undefined ? {} : { facts }),
   }
 }
 

@@ -1,3 +1,6 @@
+/** A signature, attestation or SBOM to be served as such; the verifier reads no larger ones either. */
+export const EVIDENCE_BLOB_BYTES_MAX = 16 * 1024 * 1024
+
 /** What a manifest that carries evidence has for a config: cosign, sigstore bundles, GitHub attestations, BuildKit. */
 export const EVIDENCE_CONFIG_TYPES: ReadonlySet<string> = new Set([
   'application/vnd.oci.empty.v1+json',

@@ -24,26 +24,99 @@ export function unquote(literal: string): string | undefined {
   }
 }
 
-/** Folds of the keys of the outermost object and of any further value behind it, as far as the text can be read. */
-export function topLevelKeys(text: string): ReadonlySet<string> {
-  const keys = new Set<string>()
+const [QUOTE, COMMA, BACKSLASH, LETTER_U] = [0x22, 0x2c, 0x5c, 0x75]
+const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
+
+/** Bytes between two steps: about a millisecond. */
+const STEP_BYTES = 128 * 1024
+
+/**
+ * Which of the names (upper case ASCII, no two with the same first letter) some reader may find as a key of the
+ * outermost object or of any further value behind it, as far as the bytes can be read. One pass without an allocation,
+ * in steps, since somebody else chooses how many keys there are and how they are written.
+ */
+export function* topLevelNames(
+  bytes: Uint8Array,
+  names: readonly string[],
+): Generator<undefined, ReadonlySet<string>, undefined> {
+  const found = new Set<string>()
   let depth = 0
   let keyNext = false
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at]
-    if (char === '"') {
-      const end = stringEnd(text, at)
-      const literal = text.slice(at, end)
-      if (keyNext && depth === 1) keys.add(foldKey(unquote(literal) ?? literal))
+  let stringStart = -1
+  for (let at = 0, pause = STEP_BYTES; at < bytes.length; at++) {
+    if (at >= pause) {
+      pause += STEP_BYTES
+      yield
+    }
+    const byte = bytes[at]
+    if (stringStart !== -1) {
+      if (byte === BACKSLASH) at++
+      if (byte !== QUOTE) continue
+      const name = keyNext && depth === 1 ? spelledName(bytes, stringStart, at, names) : undefined
+      if (name !== undefined) found.add(name)
+      stringStart = -1
       keyNext = false
-      at = end - 1
-    } else if (char === '{' || char === '[') {
+    } else if (byte === QUOTE) stringStart = at + 1
+    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
       depth++
       keyNext = true
-    } else if (char === '}' || char === ']') depth--
-    else if (char === ',') keyNext = true
+    } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--
+    else if (byte === COMMA) keyNext = true
   }
-  return keys
+  return found
+}
+
+function spelledName(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  names: readonly string[],
+): string | undefined {
+  const first = letterAt(bytes, start)
+  for (const name of names) {
+    if (name.charCodeAt(0) === first) return spells(bytes, start, end, name) ? name : undefined
+  }
+  return undefined
+}
+
+function spells(bytes: Uint8Array, start: number, end: number, name: string): boolean {
+  let at = start
+  for (let index = 0; index < name.length; index++) {
+    if (at >= end || letterAt(bytes, at) !== name.charCodeAt(index)) return false
+    const byte = bytes[at] ?? 0
+    at += byte === BACKSLASH ? 6 : byte < 0x80 ? 1 : 2
+  }
+  return at === end
+}
+
+/** The upper case ASCII letter that the JSON text at `at` stands for by Unicode simple case folding, or another number. */
+function letterAt(bytes: Uint8Array, at: number): number {
+  const byte = bytes[at] ?? 0
+  if (byte === BACKSLASH) return bytes[at + 1] === LETTER_U ? upperCase(hexAt(bytes, at + 2)) : 0
+  if (byte < 0x80) return upperCase(byte)
+  // Every other character that folds to an ASCII letter of a name has two bytes in UTF-8.
+  const next = bytes[at + 1] ?? 0
+  return byte < 0xe0 && (next & 0xc0) === 0x80 ? upperCase(((byte & 0x1f) << 6) | (next & 0x3f)) : 0
+}
+
+function upperCase(code: number): number {
+  if (code >= 0x61 && code <= 0x7a) return code - 0x20
+  if (code === 0x17f) return 0x53
+  // The dotless i: not in simple folding, but Java's equalsIgnoreCase takes it for an i.
+  return code === 0x131 ? 0x49 : code
+}
+
+function hexAt(bytes: Uint8Array, start: number): number {
+  let code = 0
+  for (let at = start; at < start + 4; at++) code = code * 16 + hexDigit(bytes[at] ?? 0)
+  return code
+}
+
+/** NaN where it is none, which equals no letter. */
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : Number.NaN
 }
 
 /** Each run of backslashes is counted once, for the quote after it, so reading a text stays linear. */

@@ -4,10 +4,10 @@ import { describe, test } from 'node:test'
 import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { digestOf, matchesDigest, parseDigest } from './digest.ts'
+import { isEvidenceBlob } from './evidence-blob.ts'
 import {
   closureOf,
   foreignUrls,
-  isEvidenceBlob,
   isEvidenceManifest,
   looksLikeManifest,
   parseManifest,
@@ -170,7 +170,7 @@ describe('isEvidenceManifest', () => {
     'another config': evidence('application/vnd.cncf.helm.config.v1+json', [BUNDLE]),
     'too many layers': evidence(CONFIG_TYPE, Array<string>(101).fill(BUNDLE)),
     'a layer from elsewhere': evidence(CONFIG_TYPE, [BUNDLE], { urls: ['https://a.example/'] }),
-    'a large layer': evidence(CONFIG_TYPE, [BUNDLE], { size: 32 * 1024 * 1024 + 1 }),
+    'a large layer': evidence(CONFIG_TYPE, [BUNDLE], { size: 16 * 1024 * 1024 + 1 }),
     'a config from elsewhere': parse({
       schemaVersion: 2,
       config: descriptor('config', { mediaType: CONFIG_TYPE, urls: ['https://a.example/'] }),

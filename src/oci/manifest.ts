@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import {
   fieldNames,
   isAbsent,
@@ -10,8 +9,8 @@ import {
   type JsonObject,
 } from './descriptor.ts'
 import type { Digest } from './digest.ts'
-import { EVIDENCE_CONFIG_TYPES, EVIDENCE_LAYER_TYPES } from './evidence-types.ts'
-import { foldKey, topLevelKeys } from './json-text.ts'
+import { EVIDENCE_BLOB_BYTES_MAX, EVIDENCE_CONFIG_TYPES, EVIDENCE_LAYER_TYPES } from './evidence-types.ts'
+import { topLevelNames } from './json-text.ts'
 import { ManifestError } from './manifest-error.ts'
 import { MANIFEST_BYTES_MAX, MEDIA_TYPE, type Descriptor, type Manifest } from './manifest-types.ts'
 import { parseStrictJson, StrictJsonError } from './strict-json.ts'
@@ -19,7 +18,8 @@ import { parseStrictJson, StrictJsonError } from './strict-json.ts'
 const MANIFESTS_MAX = 1000
 const LAYERS_MAX = 1000
 const EVIDENCE_LAYERS_MAX = 100
-const EVIDENCE_BLOB_BYTES_MAX = 32 * 1024 * 1024
+/** Of the whole manifest. A cosign signature has five, an entry of an index two or three; all else is for show. */
+const ANNOTATIONS_MAX = 10_000
 
 const MANIFEST_FIELDS = fieldNames(
   'schemaVersion',
@@ -44,8 +44,13 @@ const KIND_OF: ReadonlyMap<string, Manifest['kind']> = new Map([
   [MEDIA_TYPE.dockerManifest, 'image'],
 ])
 
-/** JSON white space, and the byte order mark that some readers skip. */
-const OBJECT_START = /^[\uFEFF \t\r\n]*\{/
+/** Keys that make a document a manifest to somebody. */
+const TELLING_KEYS = ['MANIFESTS', 'FSLAYERS', 'LAYERS', 'CONFIG', 'SCHEMAVERSION']
+/** JSON white space, and the bytes of the byte order mark, which some readers skip. */
+const SKIPPED_BYTES = Uint8Array.from({ length: 256 }, (_, byte) =>
+  [0x20, 0x09, 0x0d, 0x0a, 0xef, 0xbb, 0xbf].includes(byte) ? 1 : 0,
+)
+const OPEN_OBJECT = 0x7b
 
 /** Docker image manifest schema 1. The signed form's digest is not taken over its bytes. */
 const SCHEMA_1 = new Set([
@@ -72,14 +77,14 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
     ...(isAbsent(fields['subject']) ? {} : { subject: parseDescriptor(fields['subject'], 'subject') }),
   }
   if (kind === 'index') {
-    return { kind, ...common, manifests: readDescriptors(fields, 'manifests', MANIFESTS_MAX) }
+    const manifests = readDescriptors(fields, 'manifests', MANIFESTS_MAX)
+    checkAnnotations([common, ...manifests])
+    return { kind, ...common, manifests }
   }
-  return {
-    kind,
-    ...common,
-    config: parseDescriptor(fields['config'], 'config'),
-    layers: readDescriptors(fields, 'layers', LAYERS_MAX),
-  }
+  const config = parseDescriptor(fields['config'], 'config')
+  const layers = readDescriptors(fields, 'layers', LAYERS_MAX)
+  checkAnnotations([common, config, ...layers])
+  return { kind, ...common, config, layers }
 }
 
 /** The digests that a manifest names as its content, each once; `subject` is not content. */
@@ -99,22 +104,32 @@ export function foreignUrls(manifest: Manifest): string[] {
 /**
  * Whether some client could read the bytes as an image manifest, an index or schema 1; then they are no blob and only
  * leave by the manifest route. Far more lenient than parseManifest: it looks for keys without case, at whatever is
- * wrong with the JSON. The caller limits bytes; given a prefix, it answers about the keys in the prefix.
+ * wrong with the JSON. The caller limits bytes, and may let others have their turn between two steps; given a prefix, it
+ * answers about the keys in the prefix.
  */
-export function looksLikeManifest(bytes: Buffer): boolean {
-  const text = bytes.toString('utf8')
-  if (!OBJECT_START.test(text)) return false
-  const keys = topLevelKeys(text)
-  const has = (key: string) => keys.has(foldKey(key))
-  if (has('manifests') || has('fsLayers')) return true
+export function* manifestLook(bytes: Buffer): Generator<undefined, boolean, undefined> {
+  let start = 0
+  while (SKIPPED_BYTES[bytes[start] ?? 0] === 1) start++
+  if (bytes[start] !== OPEN_OBJECT) return false
+  const keys = yield* topLevelNames(start === 0 ? bytes : bytes.subarray(start), TELLING_KEYS)
+  if (keys.has('MANIFESTS') || keys.has('FSLAYERS')) return true
   // A schemaVersion alone is nothing that runs: scanners' reports have one too.
-  return has('layers') && (has('config') || has('schemaVersion'))
+  return keys.has('LAYERS') && (keys.has('CONFIG') || keys.has('SCHEMAVERSION'))
+}
+
+/** `manifestLook` in one go. */
+export function looksLikeManifest(bytes: Buffer): boolean {
+  const look = manifestLook(bytes)
+  for (;;) {
+    const step = look.next()
+    if (step.done === true) return step.value
+  }
 }
 
 /**
  * Whether a manifest, by its content and not by its tag, carries only signatures, attestations and SBOMs, so that it
  * may be served without a policy's verdict. Media types are claims: docker's classic store and containers/image unpack
- * a layer by its bytes whatever its type, so a blob that leaves under this exemption must also be `isEvidenceBlob`.
+ * a layer by its bytes whatever its type, so a blob that leaves under this exemption must also be `isEvidenceBlob` (evidence-blob.ts).
  */
 export function isEvidenceManifest(manifest: Manifest): boolean {
   if (manifest.kind === 'index') return false
@@ -125,13 +140,10 @@ export function isEvidenceManifest(manifest: Manifest): boolean {
   return [config, ...layers].every(({ size, urls }) => urls === undefined && size <= EVIDENCE_BLOB_BYTES_MAX)
 }
 
-/**
- * Whether bytes are text, which all evidence is: JSON, XML or SPDX tag-value. gzip, xz and zstd need bytes that UTF-8
- * never has, an executable needs NUL, and bzip2's magic is refused by name, so no runnable layer passes.
- */
-export function isEvidenceBlob(bytes: Buffer): boolean {
-  if (bytes.length > EVIDENCE_BLOB_BYTES_MAX || bytes.includes(0)) return false
-  return isUtf8(bytes) && !bytes.subarray(0, 3).equals(Buffer.from('BZh'))
+/** Keys of their author's choice are the dearest part of a manifest to hand from a thread to the event loop. */
+function checkAnnotations(holders: readonly Pick<Descriptor, 'annotations'>[]): void {
+  const count = holders.reduce((sum, { annotations }) => sum + Object.keys(annotations).length, 0)
+  if (count > ANNOTATIONS_MAX) throw new ManifestError('limit', `has more than ${ANNOTATIONS_MAX} annotations`)
 }
 
 function parseJson(bytes: Buffer): unknown {

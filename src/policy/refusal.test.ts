@@ -59,7 +59,7 @@ for (const [name, found] of HOSTILE) {
     for (const outcome of [refuse(result), hold(held(found))]) {
       const { line, reasonPhrase } = refusalMessage(outcome, 'd-3')
       assert.match(line, /^[\x20-\x7e]{1,1000}$/)
-      assert.match(reasonPhrase, /^[\x20-\x7e]{1,200}$/)
+      assert.match(reasonPhrase, /^[\x20-\x7e]{1,500}$/)
       assert.match(line, /^(?:blocked|held) by policy acme: .*; decision d-3$/)
       assert.match(reasonPhrase, /^(?:blocked|held) by policy acme: .*; decision d-3$/)
     }

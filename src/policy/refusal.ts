@@ -4,13 +4,13 @@ import type { Outcome, PolicyResult } from './types.ts'
 export type Refusal = {
   /** One line of printable ASCII, at most 1000 characters: the `message` of the OCI error. */
   readonly line: string
-  /** The same, cut to 200 characters: some clients show nothing but the reason phrase of the status line. */
+  /** The same, cut to 500 characters: some clients show nothing but the reason phrase of the status line. */
   readonly reasonPhrase: string
   readonly code: 'DENIED' | 'UNAVAILABLE'
 }
 
 const LINE_CHARACTERS_MAX = 1000
-const PHRASE_CHARACTERS_MAX = 200
+const PHRASE_CHARACTERS_MAX = 500
 /** `Warning` headers are limited to 4096 bytes altogether (OCI distribution-spec 1.1, "Warnings"). */
 const WARNING_CHARACTERS_MAX = 700
 /** Of a clause that quotes data from outside: whoever made the data must not push the rest out of the line. */

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { createTally } from './tally.ts'
 
 /** Seconds. Warm answers are well under a millisecond, cold ones are a few upstream round trips. */
 const DURATION_BUCKETS = [0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -12,18 +13,22 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
   if (options.processMetrics) collectDefaultMetrics({ register: registry })
   return {
     registry,
-    httpRequests: new Counter({
-      name: 'portcullis_http_requests_total',
-      help: 'Requests on the data listener by route and status code.',
-      labelNames: ['route', 'method', 'status'] as const,
-      registers,
-    }),
-    pulls: new Counter({
-      name: 'portcullis_pulls_total',
-      help: 'Manifest requests by outcome; would_refuse and would_hold are served in observe mode.',
-      labelNames: ['registry', 'outcome', 'cache'] as const,
-      registers,
-    }),
+    httpRequests: createTally(
+      {
+        name: 'portcullis_http_requests_total',
+        help: 'Requests on the data listener by route and status code.',
+        labelNames: ['route', 'method', 'status'],
+      },
+      registry,
+    ),
+    pulls: createTally(
+      {
+        name: 'portcullis_pulls_total',
+        help: 'Manifest requests by outcome; would_refuse and would_hold are served in observe mode.',
+        labelNames: ['registry', 'outcome', 'cache'],
+      },
+      registry,
+    ),
     reasons: new Counter({
       name: 'portcullis_violations_total',
       help: 'Manifest requests that violate a policy, by reason and the mode of that policy.',

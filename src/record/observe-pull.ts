@@ -13,7 +13,7 @@ export function observePull(deps: {
   const { log, metrics } = deps
   return (answer) => {
     const { registry } = answer.decision.subject.repository
-    metrics.pulls.inc({ registry, outcome: outcomeLabel(answer), cache: answer.cache })
+    metrics.pulls.inc(registry, outcomeLabel(answer), answer.cache)
     const results = unsatisfied(answer)
     if (results.length === 0) return
     for (const { mode, verdict } of results) {

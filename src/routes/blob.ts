@@ -8,13 +8,14 @@ import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
 import { DeadlineError, withDeadline } from '../deadline.ts'
 import type { Judge, Judged } from '../judge.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isEvidenceBlob } from '../oci/manifest.ts'
+import { EVIDENCE_BLOB_BYTES_MAX } from '../oci/evidence-types.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
 import { enforce } from '../policy/enforce.ts'
 import type { Mode, Outcome } from '../policy/types.ts'
 import type { Metrics } from '../record/metrics.ts'
 import type { StateStore } from '../store/types.ts'
 import { UpstreamError, type RegistryClient } from '../upstream/types.ts'
+import type { VerificationRunner } from '../work/runner.ts'
 import { WorkError } from '../work/work-error.ts'
 import type { RoutedRequest } from './request.ts'
 
@@ -24,21 +25,21 @@ export type BlobRouteDeps = {
   state: Pick<StateStore, 'parentsOfBlob' | 'evidenceParentsOfBlob' | 'isManifest' | 'hasBlob' | 'addBlob'>
   modeOf(repositoryName: string): Mode
   metrics: Pick<Metrics, 'blobs'>
+  runner: Pick<VerificationRunner, 'isEvidenceBlob'>
   deadline: () => AbortSignal
   upstreams: ReadonlyMap<string, { readonly blobs: 'cache' | 'stream' | 'redirect' }>
 }
 
 /** What lets a blob out of a repository. */
 type Admission =
-  | { readonly kind: 'image' }
+  /** `vouched`: by a manifest that a policy is content with, and not only because nobody's policy forbids it. */
+  | { readonly kind: 'image'; readonly vouched: boolean }
   /** Only signatures and attestations name it, so it must be one. */
   | { readonly kind: 'evidence' }
   | { readonly kind: 'denied'; readonly answer: Answer }
 
 /** Manifests judged anew for one blob: an ordinary blob has one parent that matters. */
 const PARENTS_JUDGED_MAX = 4
-/** No evidence is larger: the same limit as that of a layer in an evidence manifest. */
-const EVIDENCE_BYTES_MAX = 32 * 1024 * 1024
 
 /** Sends the blob itself where there is one, because it is a stream; every other answer is returned. */
 export async function answerBlob(
@@ -55,14 +56,15 @@ export async function answerBlob(
       count('denied')
       return admission.answer
     }
-    await assertMember({ repository, client: to.client }, digest, deps)
+    if (!isVouchedFor(admission)) await assertMember({ repository, client: to.client }, digest, deps)
     const answer = await open(request, digest, { admission, client: to.client }, deps)
     if (answer.kind === 'body' && !deps.state.hasBlob(repository, digest)) deps.state.addBlob(repository, digest)
     count(answer.kind)
-    return await send(digest, { answer, admission, outgoing: to.outgoing })
+    return await send(digest, { answer, admission, outgoing: to.outgoing }, deps)
   } catch (error) {
     count('failed')
     if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'blob')
+    if (error instanceof WorkError) return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: error.message })
     throw error
   }
 }
@@ -70,9 +72,9 @@ export async function answerBlob(
 /** In enforce mode a blob leaves only where a manifest of this repository that is let through now names it. */
 async function admit(repository: Repository, digest: Digest, deps: BlobRouteDeps): Promise<Admission> {
   if (deps.state.isManifest(digest)) return denied(404, 'a manifest is not served as a blob')
-  if (deps.modeOf(repositoryName(repository)) !== 'enforce') return { kind: 'image' }
+  if (deps.modeOf(repositoryName(repository)) !== 'enforce') return { kind: 'image', vouched: false }
   const images = await bestOf(repository, deps.state.parentsOfBlob(repository, digest), deps)
-  if (images === 'serve') return { kind: 'image' }
+  if (images === 'serve') return { kind: 'image', vouched: true }
   // Signatures and attestations are let through without a policy, so what they name must be looked at.
   const evidence = await bestOf(repository, deps.state.evidenceParentsOfBlob(repository, digest), deps)
   if (evidence === 'serve') return { kind: 'evidence' }
@@ -113,16 +115,26 @@ async function outcomeOf(judging: Promise<Judged>): Promise<Outcome['kind']> {
 
 /**
  * Bytes are cached by digest for all repositories; that another one's pull has cached them does not make them this
- * one's. Throws UpstreamError `not-found` where they are not.
+ * one's. A manifest that a policy is content with has said so; otherwise upstream is asked, once. Throws UpstreamError.
  */
 async function assertMember(
   { repository, client }: { repository: Repository; client: RegistryClient },
   digest: Digest,
-  deps: BlobRouteDeps,
+  { blobs, state, deadline }: BlobRouteDeps,
 ): Promise<void> {
-  if (!deps.blobs.isCached(digest) || deps.state.hasBlob(repository, digest)) return
-  await client.headBlob(repository, digest, deps.deadline())
-  deps.state.addBlob(repository, digest)
+  if (!blobs.isCached(digest) || state.hasBlob(repository, digest)) return
+  try {
+    await client.headBlob(repository, digest, deadline())
+    state.addBlob(repository, digest)
+  } catch (error) {
+    const isOutage = error instanceof UpstreamError && (error.code === 'unavailable' || error.code === 'timeout')
+    const isNamed = state.parentsOfBlob(repository, digest).length > 0
+    if (!isOutage || !isNamed) throw error
+  }
+}
+
+function isVouchedFor(admission: Admission): boolean {
+  return admission.kind === 'image' && admission.vouched
 }
 
 function denied(status: 403 | 404 | 503, message: string): Admission {
@@ -151,6 +163,7 @@ async function open(
 async function send(
   digest: Digest,
   { answer, admission, outgoing }: { answer: BlobAnswer | BlobHeadAnswer; admission: Admission; outgoing: ServerResponse },
+  deps: Pick<BlobRouteDeps, 'runner' | 'deadline'>,
 ): Promise<Answer | 'sent'> {
   switch (answer.kind) {
     case 'not-found':
@@ -164,7 +177,7 @@ async function send(
     case 'found':
       return { status: 200, headers: headOf(digest, answer.size), body: Buffer.alloc(0) }
     case 'body':
-      if (admission.kind === 'evidence') return await checkedEvidence(digest, answer)
+      if (admission.kind === 'evidence') return await checkedEvidence(digest, answer, deps)
       await stream(digest, answer, outgoing)
       return 'sent'
   }
@@ -187,13 +200,18 @@ async function stream(digest: Digest, { body, size, range }: BodyAnswer, outgoin
 }
 
 /** A media type in a manifest is a word; clients that do not read it would unpack a layer that only calls itself evidence. */
-async function checkedEvidence(digest: Digest, { body, size }: BodyAnswer): Promise<Answer> {
-  if (size === undefined || size > EVIDENCE_BYTES_MAX) {
+async function checkedEvidence(
+  digest: Digest,
+  { body, size }: BodyAnswer,
+  { runner, deadline }: Pick<BlobRouteDeps, 'runner' | 'deadline'>,
+): Promise<Answer> {
+  if (size === undefined || size > EVIDENCE_BLOB_BYTES_MAX) {
     body.destroy()
     return errorAnswer({ status: 404, code: 'BLOB_UNKNOWN', message: 'larger than any signature or attestation' })
   }
   const bytes = await buffer(body)
-  if (isEvidenceBlob(bytes)) return { status: 200, headers: headOf(digest, bytes.length), body: bytes }
+  const isEvidence = await runner.isEvidenceBlob(bytes, deadline())
+  if (isEvidence) return { status: 200, headers: headOf(digest, bytes.length), body: bytes }
   const message = 'named as a signature or attestation, but it is none'
   return errorAnswer({ status: 403, code: 'DENIED', message, reasonPhrase: `Denied: ${message}` })
 }

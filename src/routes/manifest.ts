@@ -33,7 +33,8 @@ const DIGEST_MAX_AGE_SECONDS = 60
 
 export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
   const refusals = new LRUCache<Digest, Answer>({ max: REFUSALS_MAX })
-  const heads = new WeakMap<FetchedManifest, Readonly<Record<string, string>>>()
+  // The whole head of a warm answer, made once.
+  const heads = new WeakMap<FetchedManifest, ReturnType<typeof headsOf>>()
 
   return async function answerManifest(request, reference) {
     const refusal = reference.kind === 'digest' ? refusals.get(reference.digest) : undefined
@@ -54,31 +55,18 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
       // Not thrown on: whatever went wrong here, a client that falls back must find its way closed all the same.
       deps.onError(error)
       const message = 'internal error; nothing was let through; see the log of the proxy'
-      return errorAnswer({ status: 500, code: 'UNKNOWN', message })
+      return errorAnswer({ status: 503, code: 'UNAVAILABLE', message, reasonPhrase: 'Internal error; see the log' })
     }
   }
 
-  function served(
-    request: RoutedRequest,
-    reference: ManifestReference,
-    { manifest, warnings, decision }: PullAnswer & { kind: 'serve' },
-  ): Answer {
+  function served(request: RoutedRequest, reference: ManifestReference, pulled: Served): Answer {
+    const { manifest, warnings } = pulled
     let head = heads.get(manifest)
-    if (head === undefined) heads.set(manifest, (head = headOf(manifest)))
-    if (reference.kind === 'tag' && request.ns === undefined && warnings.length === 0) {
-      return { status: 200, headers: head, body: manifest.bytes }
-    }
-    const headers: Record<string, string> = { ...head }
-    if (reference.kind === 'digest') headers['cache-control'] = `private, max-age=${DIGEST_MAX_AGE_SECONDS}`
-    if (request.ns !== undefined) headers['oci-namespace'] = request.ns
-    if (warnings.length > 0) {
-      headers['warning'] = warnings
-        .slice(0, WARNINGS_MAX)
-        .map((text) => `299 - "${quoted(text)}"`)
-        .join(', ')
-      headers['x-portcullis-decision-id'] = decision.id
-    }
-    return { status: 200, headers, body: manifest.bytes }
+    if (head === undefined) heads.set(manifest, (head = headsOf(manifest)))
+    const prepared = reference.kind === 'tag' ? head.byTag : head.byDigest
+    const answer = { status: 200, headers: prepared, body: manifest.bytes, facts: factsOf(pulled) }
+    if (request.ns === undefined && warnings.length === 0) return answer
+    return { ...answer, headers: { ...prepared, ...namespace(request.ns), ...warned(pulled) } }
   }
 
   /**
@@ -100,15 +88,37 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
   }
 }
 
-function refused({ kind, line, reasonPhrase, decision }: PullAnswer & { kind: 'refuse' | 'hold' }): Answer {
+type Served = PullAnswer & { kind: 'serve' }
+type Head = Readonly<Record<string, string>>
+
+function refused(pulled: PullAnswer & { kind: 'refuse' | 'hold' }): Answer {
+  const { kind, line: message, reasonPhrase, decision } = pulled
   const id = { 'x-portcullis-decision-id': decision.id }
-  if (kind === 'refuse') return errorAnswer({ status: 403, code: 'DENIED', message: line, reasonPhrase, headers: id })
+  const facts = factsOf(pulled)
+  if (kind === 'refuse') return errorAnswer({ status: 403, code: 'DENIED', message, reasonPhrase, headers: id, facts })
   const headers = { ...id, 'retry-after': String(RETRY_AFTER_SECONDS) }
-  return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: line, reasonPhrase, headers })
+  return errorAnswer({ status: 503, code: 'UNAVAILABLE', message, reasonPhrase, headers, facts })
 }
 
-function headOf({ digest, bytes, parsed }: FetchedManifest): Readonly<Record<string, string>> {
-  return {
+function factsOf({ kind, decision, cache }: PullAnswer): Readonly<Record<string, string>> {
+  return { outcome: kind, cache, digest: decision.subject.digest ?? '', decision: decision.id }
+}
+
+function namespace(ns: string | undefined): Head {
+  return ns === undefined ? {} : { 'oci-namespace': ns }
+}
+
+function warned({ warnings, decision }: Served): Head {
+  if (warnings.length === 0) return {}
+  const warning = warnings
+    .slice(0, WARNINGS_MAX)
+    .map((text) => `299 - "${quoted(text)}"`)
+    .join(', ')
+  return { warning, 'x-portcullis-decision-id': decision.id }
+}
+
+function headsOf({ digest, bytes, parsed }: FetchedManifest): { byTag: Head; byDigest: Head } {
+  const byTag = {
     // From the body, never from upstream's header: the two must not tell clients different things (CVE-2021-41190).
     'content-type': parsed.ok ? parsed.manifest.mediaType : 'application/octet-stream',
     'content-length': String(bytes.length),
@@ -116,6 +126,7 @@ function headOf({ digest, bytes, parsed }: FetchedManifest): Readonly<Record<str
     'docker-distribution-api-version': 'registry/2.0',
     etag: `"${digest}"`,
   }
+  return { byTag, byDigest: { ...byTag, 'cache-control': `private, max-age=${DIGEST_MAX_AGE_SECONDS}` } }
 }
 
 /** RFC 9111 section 5.5: the text of a warning is a quoted-string. */

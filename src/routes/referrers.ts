@@ -1,38 +1,66 @@
-import type { Answer } from '../http/answer.ts'
+import { shareFlight } from '../flight.ts'
+import { errorAnswer, type Answer } from '../http/answer.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
 import { digestParts, type Digest } from '../oci/digest.ts'
-import { parseManifest } from '../oci/manifest.ts'
-import { MEDIA_TYPE, type Descriptor } from '../oci/manifest-types.ts'
-import { parseTag, type Repository } from '../oci/reference.ts'
+import { ManifestError } from '../oci/manifest-error.ts'
+import { MEDIA_TYPE } from '../oci/manifest-types.ts'
+import { parseTag, repositoryName, type Repository } from '../oci/reference.ts'
 import { UpstreamError, type RegistryClient } from '../upstream/types.ts'
+import type { VerificationRunner } from '../work/runner.ts'
+import { WorkError } from '../work/work-error.ts'
 import type { RoutedRequest } from './request.ts'
+
+export type ReferrersRouteDeps = {
+  readonly runner: Pick<VerificationRunner, 'mergeReferrers'>
+  /** The time limit of one listing, which several requests may share. */
+  readonly workLimit: () => AbortSignal
+}
+
+type ReferrersTarget = { readonly digest: Digest; readonly artifactType?: string | undefined }
+
+export type ReferrersRoute = (
+  request: Pick<RoutedRequest, 'repository'>,
+  target: ReferrersTarget,
+  client: RegistryClient,
+) => Promise<Answer>
+
+/** distribution-spec 1.1, "Referrers Tag Schema": the hex is cut there. */
+const TAG_HEX_MAX = 64
 
 /**
  * Referrers as clients ask for them (distribution-spec 1.1, "Listing Referrers"): the API and the fallback tag, merged,
- * because verifiers differ in which of the two they look at. Only a listing: what is listed proves nothing.
+ * because verifiers differ in which of the two they look at. Only a listing: what is listed proves nothing. Requests for
+ * the same at the same time get the same answer.
  */
-export async function answerReferrers(
-  request: RoutedRequest,
-  target: { readonly digest: Digest; readonly artifactType?: string | undefined },
-  client: RegistryClient,
-  signal: AbortSignal,
-): Promise<Answer> {
-  try {
+export function createReferrersRoute({ runner, workLimit }: ReferrersRouteDeps): ReferrersRoute {
+  const flights = new Map<string, Promise<Buffer>>()
+
+  async function list(
+    repository: Repository,
+    { digest, artifactType }: ReferrersTarget,
+    client: RegistryClient,
+  ): Promise<Buffer> {
+    const signal = workLimit()
     const [listed, tagged] = await Promise.all([
-      fromApi(request.repository, target.digest, client, signal),
-      fromFallbackTag(request.repository, target.digest, client, signal),
+      client.getReferrers(repository, digest, signal),
+      fromFallbackTag(repository, digest, client, signal),
     ])
-    const all = [...new Map([...tagged, ...listed].map((entry) => [entry.digest, entry])).values()]
-    return listing(all, target.artifactType)
-  } catch (error) {
-    if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'manifest')
-    throw error
+    // Last what the API says, which counts where the tag says something else.
+    return await runner.mergeReferrers([...tagged, ...(listed ?? [])], artifactType, signal)
+  }
+
+  return async function answerReferrers({ repository }, target, client) {
+    const { digest, artifactType } = target
+    const key = JSON.stringify([repositoryName(repository), digest, artifactType])
+    try {
+      return listing(await shareFlight(flights, key, () => list(repository, target, client)), artifactType)
+    } catch (error) {
+      return failure(error)
+    }
   }
 }
 
-function listing(all: readonly Descriptor[], artifactType: string | undefined): Answer {
-  const manifests = artifactType === undefined ? all : all.filter((entry) => entry.artifactType === artifactType)
-  const body = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests }))
+function listing(body: Buffer, artifactType: string | undefined): Answer {
   const headers = {
     // go-containerregistry takes the answer only under exactly this type.
     'content-type': MEDIA_TYPE.ociIndex,
@@ -43,14 +71,14 @@ function listing(all: readonly Descriptor[], artifactType: string | undefined): 
   return { status: 200, headers, body }
 }
 
-async function fromApi(
-  repository: Repository,
-  subject: Digest,
-  client: RegistryClient,
-  signal: AbortSignal,
-): Promise<readonly Descriptor[]> {
-  const pages = (await client.getReferrers(repository, subject, signal)) ?? []
-  return pages.flatMap((page) => entriesOf(page, MEDIA_TYPE.ociIndex))
+function failure(error: unknown): Answer {
+  if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'manifest')
+  if (error instanceof ManifestError) {
+    const message = `upstream lists referrers in a document that ${error.message}`
+    return upstreamFailureAnswer(new UpstreamError('invalid', message, { cause: error }), 'manifest')
+  }
+  if (error instanceof WorkError) return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: error.message })
+  throw error
 }
 
 async function fromFallbackTag(
@@ -58,25 +86,14 @@ async function fromFallbackTag(
   subject: Digest,
   client: RegistryClient,
   signal: AbortSignal,
-): Promise<readonly Descriptor[]> {
+): Promise<readonly Buffer[]> {
   const { algorithm, hex } = digestParts(subject)
-  const tag = parseTag(`${algorithm}-${hex}`)
+  const tag = parseTag(`${algorithm}-${hex.slice(0, TAG_HEX_MAX)}`)
   if (tag === undefined) return []
   try {
-    const { bytes, contentType } = await client.getManifest(repository, { kind: 'tag', tag }, signal)
-    return entriesOf(bytes, contentType)
+    return [(await client.getManifest(repository, { kind: 'tag', tag }, signal)).bytes]
   } catch (error) {
     if (error instanceof UpstreamError && error.code === 'not-found') return []
     throw error
-  }
-}
-
-/** A page that is no index lists nothing. */
-function entriesOf(bytes: Buffer, contentType: string): readonly Descriptor[] {
-  try {
-    const manifest = parseManifest(bytes, contentType)
-    return manifest.kind === 'index' ? manifest.manifests : []
-  } catch {
-    throw new UpstreamError('invalid', 'upstream lists referrers in a document that is not a valid index')
   }
 }

@@ -114,6 +114,8 @@ class DiskContentStore implements DirectoryContentStore {
   #stream(digest: Digest, handle: FileHandle, range: { start: number; end: number } | undefined): Readable {
     const stream = handle.createReadStream({ ...range, highWaterMark: READ_BYTES })
     stream.once('error', (error) => {
+      // A client that leaves early ends the stream with an error too; only the disk's own name a system call.
+      if (!('syscall' in error)) return
       this.#report(`cannot read ${digest}`, error)
       // The next request gets it from upstream again instead of the same broken sector.
       if (!this.#closed) void this.#drop(digest)

@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { digestOf, parseDigest, type Digest } from '../oci/digest.ts'
+import { parseDigest, type Digest } from '../oci/digest.ts'
 import type { Discovery } from '../discover/types.ts'
 import type { Candidate, EvidenceFailure, EvidenceSource, FailureCode } from '../verify/types.ts'
 
@@ -97,7 +98,8 @@ export function decodeDiscovery(encoded: EncodedDiscovery): Discovery | undefine
 }
 
 function checksumOf(header: string, bytes: Buffer): string {
-  return digestOf(Buffer.concat([Buffer.from(`${header}\n`), bytes]))
+  const hash = createHash('sha256').update(`${header}\n`).update(bytes)
+  return `sha256:${hash.digest('hex')}`
 }
 
 function parseJson(text: string): unknown {

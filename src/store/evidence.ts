@@ -1,4 +1,6 @@
+import type { Discovery } from '../discover/types.ts'
 import { repositoryName } from '../oci/reference.ts'
+import type { Candidate } from '../verify/types.ts'
 import { bytesOf, inTransaction, integerOf, textOf, type Database } from './database.ts'
 import { decodeDiscovery, encodeDiscovery } from './discovery-codec.ts'
 import { StoreError, storeError } from './error.ts'
@@ -11,7 +13,16 @@ const USE_WRITTEN_EVERY_MS = 3_600_000
 /** Rows removed a statement when the budget is passed. */
 const EVICTED_AT_ONCE = 16
 
-/** Complete discoveries by (repository, subject), the least recently used dropped beyond `bytesMax`. */
+/**
+ * Of one discovery, annotations included: reading and writing it holds the event loop for some 10 ms. A signed image
+ * with an SBOM attestation needs 1 to 2 MiB. What is larger is had from upstream again.
+ */
+const DISCOVERY_BYTES_MAX = 4 * 1024 * 1024
+
+/**
+ * Complete discoveries by (repository, subject), the least recently used dropped beyond `bytesMax`. Of one that is over
+ * its own limit the candidates that fit are kept: what is there suffices or does not, and absence is never read from it.
+ */
 export function createEvidence(
   database: Database,
   options: { now: () => Date; bytesMax: number; onError: (error: StoreError) => void },
@@ -52,7 +63,7 @@ export function createEvidence(
     setEvidence(repository, subject, discovery, gatheredAt) {
       // What could not be had must never be remembered as "not there".
       if (discovery.failures.length > 0) return
-      const { header, bytes, checksum } = encodeDiscovery(discovery)
+      const { header, bytes, checksum } = encodeDiscovery(withinLimit(discovery))
       const size = header.length + bytes.length
       const name = repositoryName(repository)
       inTransaction(database, () => {
@@ -72,6 +83,23 @@ export function createEvidence(
       })
     },
   }
+}
+
+/** The first that fit, in the order in which discovery prefers them. */
+function withinLimit(discovery: Discovery): Discovery {
+  let left = DISCOVERY_BYTES_MAX
+  const candidates = discovery.candidates.filter((candidate) => {
+    const size = sizeOf(candidate)
+    if (size > left) return false
+    left -= size
+    return true
+  })
+  return { ...discovery, candidates }
+}
+
+function sizeOf(candidate: Candidate): number {
+  if (candidate.form === 'bundle') return candidate.bytes.length
+  return Object.values(candidate.annotations).reduce((sum, text) => sum + text.length, candidate.bytes.length)
 }
 
 function createUseNotes(

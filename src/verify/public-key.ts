@@ -2,8 +2,7 @@ import { hash, type KeyObject } from 'node:crypto'
 import { publicKeyOf, readPem, spkiOf } from './encoding.ts'
 import type { KeyScheme, PublicKey } from './types.ts'
 
-export const ACCEPTED_KEYS =
-  'ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits (PKCS#1 v1.5 or PSS), or Ed25519'
+const ACCEPTED_KEYS = 'ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits (PKCS#1 v1.5 or PSS), or Ed25519'
 
 const CURVES: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1'])
 const RSA_BITS_MIN = 2048

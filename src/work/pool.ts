@@ -1,7 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
-import type { CandidateResult } from '../verify/types.ts'
-import type { ManifestTask, ManifestTaskResult, VerifyTask } from './task.ts'
+import type { Jobs } from './task.ts'
 import { WorkError } from './work-error.ts'
 
 export type PoolOptions = {
@@ -16,8 +15,12 @@ export type PoolOptions = {
 }
 
 export type Pool = {
-  verify(task: VerifyTask, signal: AbortSignal): Promise<CandidateResult>
-  manifest(task: ManifestTask, signal: AbortSignal): Promise<ManifestTaskResult>
+  /** Rejects with WorkError. */
+  run<Name extends keyof Jobs>(
+    name: Name,
+    task: Parameters<Jobs[Name]>[0],
+    signal: AbortSignal,
+  ): Promise<ReturnType<Jobs[Name]>>
   close(): Promise<void>
 }
 
@@ -27,7 +30,7 @@ const IDLE_TIMEOUT_MS = 60_000
 
 /** Threads for work that would hold the event loop. None is started before it is needed. */
 export function createPool(options: PoolOptions): Pool {
-  const piscina = new Piscina<VerifyTask | ManifestTask, unknown>({
+  const piscina = new Piscina<unknown, unknown>({
     filename: WORKER,
     minThreads: 0,
     maxThreads: options.threadsMax,
@@ -40,26 +43,19 @@ export function createPool(options: PoolOptions): Pool {
   // that wait for it end by their own time limit.
   piscina.on('error', () => undefined)
 
-  async function run(
-    name: 'verify' | 'manifest',
-    task: VerifyTask | ManifestTask,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    if (piscina.queueSize >= options.queueMax)
-      throw new WorkError('overloaded', 'too much evidence waits to be verified')
-    const timeout = AbortSignal.timeout(options.taskTimeoutMs)
-    try {
-      return await piscina.run(task, { name, signal: AbortSignal.any([signal, timeout]) })
-    } catch (cause) {
-      throw workError(cause, signal, timeout)
-    }
-  }
-
   return {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the worker's function of this name has this type
-    verify: async (task, signal) => (await run('verify', task, signal)) as CandidateResult,
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- likewise
-    manifest: async (task, signal) => (await run('manifest', task, signal)) as ManifestTaskResult,
+    async run<Name extends keyof Jobs>(name: Name, task: Parameters<Jobs[Name]>[0], signal: AbortSignal) {
+      if (piscina.queueSize >= options.queueMax)
+        throw new WorkError('overloaded', 'too much evidence waits to be verified')
+      const timeout = AbortSignal.timeout(options.taskTimeoutMs)
+      try {
+        const result = await piscina.run(task, { name, signal: AbortSignal.any([signal, timeout]) })
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the worker's function of this name has this type
+        return result as ReturnType<Jobs[Name]>
+      } catch (cause) {
+        throw workError(cause, signal, timeout)
+      }
+    },
     close: () => piscina.destroy(),
   }
 }

@@ -1,10 +1,13 @@
+import { readReferrerList, type ReferrerList } from '../discover/referrer-list.ts'
+import { isEvidenceBlob } from '../oci/evidence-blob.ts'
 import { ManifestError } from '../oci/manifest-error.ts'
 import type { Manifest } from '../oci/manifest-types.ts'
 import { parseManifest } from '../oci/manifest.ts'
+import { mergeReferrers } from '../oci/referrers.ts'
 import type { Candidate, CandidateResult } from '../verify/types.ts'
 import { verificationSteps, type SubjectInput } from '../verify/verify.ts'
-import { createPool, type Pool, type PoolOptions } from './pool.ts'
-import { toVerifyTask } from './task.ts'
+import { createPool, type PoolOptions } from './pool.ts'
+import { asBuffer, toVerifyTask, type TaskResult } from './task.ts'
 import { createTurns } from './turns.ts'
 import { WorkError } from './work-error.ts'
 
@@ -25,30 +28,48 @@ export type VerificationRunner = {
   ): Promise<VerificationOutcome>
   /** `parseManifest` of oci/manifest.ts, in a thread where the manifest is large. Rejects with ManifestError or WorkError. */
   parseManifest(bytes: Buffer, contentType: string | undefined, signal: AbortSignal): Promise<Manifest>
+  /** `readReferrerList` of discover/referrer-list.ts likewise. Rejects with WorkError. */
+  readReferrers(bytes: Buffer, signal: AbortSignal): Promise<ReferrerList>
+  /** `mergeReferrers` of oci/referrers.ts likewise. Rejects with ManifestError or WorkError. */
+  mergeReferrers(
+    lists: readonly Buffer[],
+    artifactType: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Buffer>
+  /** `isEvidenceBlob` of oci/evidence-blob.ts likewise. Rejects with WorkError. */
+  isEvidenceBlob(bytes: Buffer, signal: AbortSignal): Promise<boolean>
   /** Gives up what runs. */
   close(): Promise<void>
 }
 
 const DEFAULTS: PoolOptions = { threadsMax: 1, queueMax: 256, taskTimeoutMs: 10_000, threadMemoryMib: 512 }
 
-/** JSON of this size is parsed in about 2 ms; nearly all signatures and manifests are smaller. */
-const INLINE_BYTES_MAX = 256 * 1024
+/**
+ * Text somebody else wrote: at worst it is all keys, and this much takes some 5 ms. Nearly all manifests are smaller; a
+ * larger one is worth the millisecond that a thread costs.
+ */
+const INLINE_BYTES_MAX = 32 * 1024
+/** The verifier has limits of its own between its steps. Nearly all bundles are smaller, SBOM attestations are not. */
+const CANDIDATE_INLINE_BYTES_MAX = 64 * 1024
 /** The longest that one slice may hold the event loop, by the verifier's own estimate of the worst case. */
 const SLICE_US_MAX = 20_000
 
 /** Heavy candidates go to a thread; light ones are verified here, in slices between which everything else goes on. */
 export function createVerificationRunner(options: Partial<PoolOptions> = {}): VerificationRunner {
   const pool = createPool({ ...DEFAULTS, ...options })
+  // A thread of its own: whoever may only ask must not keep a verdict waiting.
+  const servingPool = createPool({ ...DEFAULTS, ...options })
   const turn = createTurns()
   const closing = new AbortController()
+  const untilClosed = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, closing.signal])
 
   async function verifyOne(
     candidate: Candidate,
     input: SubjectInput,
     signal: AbortSignal,
   ): Promise<CandidateResult> {
-    if (candidate.bytes.length > INLINE_BYTES_MAX)
-      return await pool.verify(toVerifyTask(candidate, input), signal)
+    if (sizeOf(candidate) > CANDIDATE_INLINE_BYTES_MAX)
+      return await pool.run('verify', toVerifyTask(candidate, input), signal)
     const steps = verificationSteps(candidate, input)
     for (;;) {
       // oxlint-disable-next-line no-await-in-loop -- one slice after the other is the point
@@ -58,12 +79,12 @@ export function createVerificationRunner(options: Partial<PoolOptions> = {}): Ve
       if (step.done === true) return step.value
       if (step.value > SLICE_US_MAX) break
     }
-    return await pool.verify(toVerifyTask(candidate, input), signal)
+    return await pool.run('verify', toVerifyTask(candidate, input), signal)
   }
 
   return {
     async verify(candidates, input, signal) {
-      const either = AbortSignal.any([signal, closing.signal])
+      const either = untilClosed(signal)
       assertWanted(either)
       const results = await Promise.allSettled(
         candidates.map((candidate) => verifyOne(candidate, input, either)),
@@ -71,13 +92,26 @@ export function createVerificationRunner(options: Partial<PoolOptions> = {}): Ve
       assertWanted(either)
       return merge(results)
     },
-    parseManifest: (bytes, contentType, signal) => {
-      if (bytes.length <= INLINE_BYTES_MAX) return Promise.try(parseManifest, bytes, contentType)
-      return parseInThread(pool, { bytes, contentType }, AbortSignal.any([signal, closing.signal]))
+    parseManifest: async (bytes, contentType, signal) => {
+      if (bytes.length <= INLINE_BYTES_MAX) return parseManifest(bytes, contentType)
+      return valueOf(await pool.run('manifest', { bytes, contentType }, untilClosed(signal)))
+    },
+    readReferrers: async (bytes, signal) => {
+      if (bytes.length <= INLINE_BYTES_MAX) return readReferrerList(bytes)
+      return await pool.run('referrers', bytes, untilClosed(signal))
+    },
+    mergeReferrers: async (lists, artifactType, signal) => {
+      const sizeBytes = lists.reduce((sum, list) => sum + list.length, 0)
+      if (sizeBytes <= INLINE_BYTES_MAX) return mergeReferrers(lists, artifactType)
+      return asBuffer(valueOf(await servingPool.run('listing', { lists, artifactType }, untilClosed(signal))))
+    },
+    isEvidenceBlob: async (bytes, signal) => {
+      if (bytes.length <= INLINE_BYTES_MAX) return isEvidenceBlob(bytes)
+      return await servingPool.run('evidence', bytes, untilClosed(signal))
     },
     async close() {
       closing.abort(new WorkError('closed', 'the verifier is closing'))
-      await pool.close()
+      await Promise.all([pool.close(), servingPool.close()])
     },
   }
 }
@@ -88,14 +122,15 @@ function assertWanted(signal: AbortSignal): void {
   throw reason instanceof WorkError ? reason : new WorkError('aborted', 'verification was given up', reason)
 }
 
-async function parseInThread(
-  pool: Pool,
-  task: { readonly bytes: Buffer; readonly contentType: string | undefined },
-  signal: AbortSignal,
-): Promise<Manifest> {
-  const result = await pool.manifest(task, signal)
+/** The proof of a signature by cosign is in its annotations, and its payload is small. */
+function sizeOf(candidate: Candidate): number {
+  const annotations = candidate.form === 'bundle' ? [] : Object.values(candidate.annotations)
+  return annotations.reduce((sum, text) => sum + text.length, candidate.bytes.length)
+}
+
+function valueOf<T>(result: TaskResult<T>): T {
   if (!result.ok) throw new ManifestError(result.code, result.message)
-  return result.manifest
+  return result.value
 }
 
 function merge(results: readonly PromiseSettledResult<CandidateResult>[]): VerificationOutcome {

@@ -1,8 +1,16 @@
 import { createPublicKey } from 'node:crypto'
+import type { ReferrerList } from '../discover/referrer-list.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ManifestErrorCode } from '../oci/manifest-error.ts'
 import type { Manifest } from '../oci/manifest-types.ts'
-import type { Candidate, EvidenceSource, KeyScheme, PublicKey, TrustRoot } from '../verify/types.ts'
+import type {
+  Candidate,
+  CandidateResult,
+  EvidenceSource,
+  KeyScheme,
+  PublicKey,
+  TrustRoot,
+} from '../verify/types.ts'
 import type { SubjectInput } from '../verify/verify.ts'
 
 /** What crosses to a worker thread: plain data, since keys and certificates are objects of one thread. */
@@ -26,10 +34,24 @@ export type KeyData = {
 
 export type ManifestTask = { readonly bytes: Uint8Array; readonly contentType: string | undefined }
 
-/** An error would lose its class on the way back. */
-export type ManifestTaskResult =
-  | { readonly ok: true; readonly manifest: Manifest }
+export type ListingTask = {
+  readonly lists: readonly Uint8Array[]
+  readonly artifactType: string | undefined
+}
+
+/** A ManifestError would lose its class on the way back. */
+export type TaskResult<T> =
+  | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly code: ManifestErrorCode; readonly message: string }
+
+/** What a thread does, by name. */
+export type Jobs = {
+  readonly verify: (task: VerifyTask) => CandidateResult
+  readonly manifest: (task: ManifestTask) => TaskResult<Manifest>
+  readonly referrers: (bytes: Uint8Array) => ReferrerList
+  readonly listing: (task: ListingTask) => TaskResult<Uint8Array>
+  readonly evidence: (bytes: Uint8Array) => boolean
+}
 
 export function toVerifyTask(candidate: Candidate, input: SubjectInput): VerifyTask {
   return {

@@ -1,26 +1,17 @@
 import { LRUCache } from 'lru-cache'
+import { readReferrerList } from '../discover/referrer-list.ts'
+import { isEvidenceBlob } from '../oci/evidence-blob.ts'
 import { ManifestError } from '../oci/manifest-error.ts'
 import { parseManifest } from '../oci/manifest.ts'
+import { mergeReferrers } from '../oci/referrers.ts'
 import { readTrustRoot } from '../verify/trust-root.ts'
-import type { CandidateResult, TrustRoot } from '../verify/types.ts'
+import type { TrustRoot } from '../verify/types.ts'
 import { verifyCandidate } from '../verify/verify.ts'
-import {
-  asBuffer,
-  toCandidate,
-  toPublicKey,
-  type ManifestTask,
-  type ManifestTaskResult,
-  type VerifyTask,
-} from './task.ts'
+import { asBuffer, toCandidate, toPublicKey, type Jobs, type TaskResult, type VerifyTask } from './task.ts'
 
 const ROOTS_MAX = 16
 
-type Handlers = {
-  readonly verify: (task: VerifyTask) => CandidateResult
-  readonly manifest: (task: ManifestTask) => ManifestTaskResult
-}
-
-function createHandlers(): Handlers {
+function createJobs(): Jobs {
   // Reading a trust root takes longer than most verifications.
   const roots = new LRUCache<string, TrustRoot>({ max: ROOTS_MAX })
 
@@ -40,16 +31,21 @@ function createHandlers(): Handlers {
       const artifact = task.artifact === undefined ? {} : { artifact: asBuffer(task.artifact) }
       return verifyCandidate(toCandidate(task), { ...input, ...artifact })
     },
-    manifest({ bytes, contentType }) {
-      try {
-        return { ok: true, manifest: parseManifest(asBuffer(bytes), contentType) }
-      } catch (error) {
-        if (!(error instanceof ManifestError)) throw error
-        return { ok: false, code: error.code, message: error.message }
-      }
-    },
+    manifest: ({ bytes, contentType }) => attempt(() => parseManifest(asBuffer(bytes), contentType)),
+    referrers: (bytes) => readReferrerList(asBuffer(bytes)),
+    listing: ({ lists, artifactType }) => attempt(() => mergeReferrers(lists.map(asBuffer), artifactType)),
+    evidence: (bytes) => isEvidenceBlob(asBuffer(bytes)),
+  }
+}
+
+function attempt<T>(parse: () => T): TaskResult<T> {
+  try {
+    return { ok: true, value: parse() }
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error
+    return { ok: false, code: error.code, message: error.message }
   }
 }
 
 /** The functions that a thread of the pool runs, by name. */
-export const { verify, manifest } = createHandlers()
+export const { verify, manifest, referrers, listing, evidence } = createJobs()

@@ -80,6 +80,21 @@ test('child of an index: covered for the policies that refuse, though one that o
   }
 })
 
+test('child of an index: what was let through while policies observed covers nothing when they enforce', async () => {
+  await using strict = await startHarness()
+  const index = uniqueIndex('was observed')
+  const [child] = index.images
+  assert.ok(child !== undefined)
+  publish(strict, { repository: 'observed/app', image: index })
+  const paths = ['manifests/v1', `manifests/${child.digest}`, `blobs/${digestOf(child.config)}`]
+  const statuses = async () =>
+    await Promise.all(paths.map(async (path) => (await strict.get(`/v2/observed/app/${path}`)).status))
+  assert.deepEqual(await statuses(), [200, 200, 200])
+  await strict.editPolicies((text) => text.replaceAll('"observe"', '"enforce"'))
+  await strict.restart()
+  assert.deepEqual(await statuses(), [403, 403, 403])
+})
+
 test('nested indexes: covered from the root down', async () => {
   const repository = 'enforced/nested'
   const image = uniqueImage('nested')
@@ -87,13 +102,19 @@ test('nested indexes: covered from the root down', async () => {
   const chain: SubjectDescriptor[] = [descriptorOf(image)]
   for (let depth = 0; depth < 6; depth++) {
     const [below] = chain
-    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [below] }))
+    const bytes = Buffer.from(
+      JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [below] }),
+    )
     const digest = harness.registry.putManifest(repository, undefined, bytes, MEDIA_TYPE.ociIndex)
     chain.unshift({ mediaType: MEDIA_TYPE.ociIndex, digest, size: bytes.length })
   }
   const [root] = chain
   assert.ok(root !== undefined)
-  await signImage({ registry: harness.registry, repository, subject: root }, harness.sigstore, harness.release)
+  await signImage(
+    { registry: harness.registry, repository, subject: root },
+    harness.sigstore,
+    harness.release,
+  )
   const statuses: number[] = []
   for (const { digest } of chain) {
     // oxlint-disable-next-line no-await-in-loop -- from the root down, as clients go
@@ -107,7 +128,10 @@ test('tag that moves: the verdict belongs to the digest, and the bytes are those
   const good = uniqueImage('good')
   const evil = uniqueImage('evil')
   await publishSigned(harness, { repository, image: good })
-  assert.equal((await harness.head(`/v2/${repository}/manifests/v1`)).headers['docker-content-digest'], good.digest)
+  assert.equal(
+    (await harness.head(`/v2/${repository}/manifests/v1`)).headers['docker-content-digest'],
+    good.digest,
+  )
   publish(harness, { repository, image: evil })
   assert.equal(await statusOf(`/v2/${repository}/manifests/v1`), 403)
   harness.registry.tag(repository, 'v1', good.digest)
@@ -132,9 +156,15 @@ test('upstream that answers other bytes than it announces: 502, and nothing of t
   const good = uniqueImage('honest')
   const evil = uniqueImage('swapped')
   await publishSigned(harness, { repository, image: good })
-  const swapped = { status: 200, headers: { 'content-type': evil.mediaType, 'docker-content-digest': good.digest }, body: evil.manifest }
+  const swapped = {
+    status: 200,
+    headers: { 'content-type': evil.mediaType, 'docker-content-digest': good.digest },
+    body: evil.manifest,
+  }
   const image = (url: string) => url.endsWith('/manifests/v1') || url.endsWith(good.digest)
-  harness.registry.behave(({ method, url }) => (method === 'GET' && url.includes('/manifests/') && image(url) ? swapped : undefined))
+  harness.registry.behave(({ method, url }) =>
+    method === 'GET' && url.includes('/manifests/') && image(url) ? swapped : undefined,
+  )
   assert.equal(await statusOf(`/v2/${repository}/manifests/v1`), 502)
   assert.equal(await statusOf(`/v2/${repository}/manifests/${good.digest}`), 502)
   harness.registry.behave(undefined)
@@ -148,9 +178,17 @@ test('upstream that converts by Accept: it always gets the same Accept, whatever
   const repository = 'enforced/accept'
   await publishSigned(harness, { repository, image: uniqueIndex('accept') })
   harness.registry.requests.length = 0
-  for (const accept of ['application/vnd.docker.distribution.manifest.v1+prettyjws', MEDIA_TYPE.dockerManifest, '*/*']) {
+  for (const accept of [
+    'application/vnd.docker.distribution.manifest.v1+prettyjws',
+    MEDIA_TYPE.dockerManifest,
+    '*/*',
+  ]) {
     // oxlint-disable-next-line no-await-in-loop -- one after another
-    const reply = await harness.get(`/v2/${repository}/manifests/v1`, { accept, 'accept-encoding': 'gzip', cookie: 'a=b' })
+    const reply = await harness.get(`/v2/${repository}/manifests/v1`, {
+      accept,
+      'accept-encoding': 'gzip',
+      cookie: 'a=b',
+    })
     assert.equal(reply.headers['content-type'], MEDIA_TYPE.ociIndex)
   }
   const asked = harness.registry.requests.filter(({ url }) => url.includes('/manifests/'))
@@ -178,9 +216,28 @@ test('evil twin in another repository: what one repository holds is not readable
   }
 })
 
+test('a manifest that names what its repository does not hold opens nothing of what another one has cached', async () => {
+  const image = uniqueImage('private layers')
+  const [layer] = image.layers
+  assert.ok(layer !== undefined)
+  await publishSigned(harness, { repository: 'enforced/vault', image })
+  assert.equal(await statusOf('/v2/enforced/vault/manifests/v1'), 200)
+  assert.deepEqual((await harness.get(`/v2/enforced/vault/blobs/${layer.digest}`)).body, layer.bytes)
+  for (const repository of ['observed/thief', 'free/thief']) {
+    // The same manifest, without the blobs: what a registry that does not check pushes would hold.
+    harness.registry.putManifest(repository, 'v1', image.manifest, image.mediaType)
+    // oxlint-disable-next-line no-await-in-loop -- one after another
+    assert.equal(await statusOf(`/v2/${repository}/manifests/v1`), 200)
+    // oxlint-disable-next-line no-await-in-loop -- one after another
+    assert.equal(await statusOf(`/v2/${repository}/blobs/${layer.digest}`), 404)
+  }
+})
+
 test('manifest that is larger than any client reads: 502 in every mode', async () => {
   for (const repository of ['enforced/huge', 'free/huge']) {
-    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, annotations: { a: 'x'.repeat(4 * 1024 * 1024) } }))
+    const bytes = Buffer.from(
+      JSON.stringify({ schemaVersion: 2, annotations: { a: 'x'.repeat(4 * 1024 * 1024) } }),
+    )
     harness.registry.putManifest(repository, 'v1', bytes, MEDIA_TYPE.ociManifest)
     // oxlint-disable-next-line no-await-in-loop -- two
     const reply = await harness.get(`/v2/${repository}/manifests/v1`)
@@ -193,7 +250,9 @@ test('encoded manifest: never unpacked, never served', async () => {
   const image = uniqueImage('encoded')
   await publishSigned(harness, { repository: 'enforced/encoded', image })
   const headers = { 'content-type': image.mediaType, 'content-encoding': 'gzip' }
-  harness.registry.behave(({ url }) => (url.endsWith('/manifests/v1') ? { status: 200, headers, body: image.manifest } : undefined))
+  harness.registry.behave(({ url }) =>
+    url.endsWith('/manifests/v1') ? { status: 200, headers, body: image.manifest } : undefined,
+  )
   assert.equal(await statusOf('/v2/enforced/encoded/manifests/v1'), 502)
 })
 
@@ -210,8 +269,12 @@ for (const fault of ['corrupt', 'truncate', 'reset'] as const) {
     const { digest, bytes } = layerOf(image)
     await publishSigned(harness, { repository, image })
     assert.equal(await statusOf(`/v2/${repository}/manifests/v1`), 200)
-    harness.registry.behave(({ method, url }) => (method === 'GET' && url.includes(`/blobs/${digest}`) ? fault : undefined))
-    const bad = await harness.get(`/v2/${repository}/blobs/${digest}`).catch(() => ({ status: 0, broken: true, body: Buffer.alloc(0) }))
+    harness.registry.behave(({ method, url }) =>
+      method === 'GET' && url.includes(`/blobs/${digest}`) ? fault : undefined,
+    )
+    const bad = await harness
+      .get(`/v2/${repository}/blobs/${digest}`)
+      .catch(() => ({ status: 0, broken: true, body: Buffer.alloc(0) }))
     assert.ok(bad.broken || bad.status >= 500, `${bad.status}`)
     assert.notDeepEqual(bad.body, bytes)
     harness.registry.behave(undefined)
@@ -228,7 +291,9 @@ test('encoded blob: passed as it came, never decoded, and only if it has its dig
   await publishSigned(harness, { repository, image })
   assert.equal(await statusOf(`/v2/${repository}/manifests/v1`), 200)
   const headers = { 'content-encoding': 'gzip', 'content-type': 'text/html' }
-  harness.registry.behave(({ url }) => (url.includes(`/blobs/${digest}`) ? { status: 200, headers, body: bytes } : undefined))
+  harness.registry.behave(({ url }) =>
+    url.includes(`/blobs/${digest}`) ? { status: 200, headers, body: bytes } : undefined,
+  )
   const reply = await harness.get(`/v2/${repository}/blobs/${digest}`)
   assert.equal(reply.headers['content-encoding'], undefined)
   assert.equal(reply.headers['content-type'], 'application/octet-stream')

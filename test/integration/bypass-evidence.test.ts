@@ -1,11 +1,27 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import { MEDIA_TYPE } from '../../src/oci/manifest-types.ts'
-import { attachBundle, attachLayer, attestImage, fallbackTag, signImage, type EvidenceForm, type Place } from '../../src/testing/evidence.ts'
+import {
+  attachBundle,
+  attachLayer,
+  attestImage,
+  fallbackTag,
+  signImage,
+  type EvidenceForm,
+  type Place,
+} from '../../src/testing/evidence.ts'
 import { referrerDescriptor } from '../../src/testing/registry-content.ts'
 import type { Fault } from '../../src/testing/registry.ts'
 import { cosignSignStatement, slsaStatement, statement } from '../../src/testing/statements.ts'
-import { PROVENANCE, publish, publishSigned, startHarness, STRANGER, uniqueImage, type Harness } from './harness.ts'
+import {
+  PROVENANCE,
+  publish,
+  publishSigned,
+  startHarness,
+  STRANGER,
+  uniqueImage,
+  type Harness,
+} from './harness.ts'
 import { errorOf } from './http.ts'
 
 /** Evidence that is borrowed, forged, foreign, hidden or missing. */
@@ -38,13 +54,25 @@ const FORMS: readonly EvidenceForm[] = ['referrer', 'fallback-tag', 'tag']
 for (const form of FORMS) {
   test(`signature of another image (${form}): counts for nothing`, async () => {
     const victim = place(`enforced/borrowed-${form}`)
-    const other = publish(harness, { repository: victim.repository, tag: 'other', image: uniqueImage(`other ${form}`) })
+    const other = publish(harness, {
+      repository: victim.repository,
+      tag: 'other',
+      image: uniqueImage(`other ${form}`),
+    })
     const bundle = await harness.sigstore.dsse(cosignSignStatement(other.digest), harness.release)
     if (form === 'tag') {
-      const { manifest } = await signImage({ ...other, repository: victim.repository }, harness.sigstore, harness.release, { form })
+      const { manifest } = await signImage(
+        { ...other, repository: victim.repository },
+        harness.sigstore,
+        harness.release,
+        { form },
+      )
       harness.registry.tag(victim.repository, `${fallbackTag(victim.subject.digest)}.sig`, manifest)
     } else attachBundle(victim, bundle, form)
-    assert.match(await refusal(victim), /evidence that does not verify: .* not of sha256:|evidence that does not verify/)
+    assert.match(
+      await refusal(victim),
+      /evidence that does not verify: .* not of sha256:|evidence that does not verify/,
+    )
   })
 
   test(`valid signature by somebody else (${form}): refused, and says by whom`, async () => {
@@ -128,8 +156,16 @@ test('attestation of another type, and a plain signature, where provenance is as
 
 test('a signature counts under the fallback tag only for a manifest that says so itself', async () => {
   const victim = place('enforced/overwritten')
-  const other = publish(harness, { repository: victim.repository, tag: 'other', image: uniqueImage('overwritten other') })
-  const { manifest } = await signImage({ ...other, repository: victim.repository }, harness.sigstore, harness.release)
+  const other = publish(harness, {
+    repository: victim.repository,
+    tag: 'other',
+    image: uniqueImage('overwritten other'),
+  })
+  const { manifest } = await signImage(
+    { ...other, repository: victim.repository },
+    harness.sigstore,
+    harness.release,
+  )
   const stored = harness.registry.manifest(victim.repository, manifest)
   assert.ok(stored !== undefined)
   const list = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [referrerDescriptor(stored)] }
@@ -144,6 +180,15 @@ test('more evidence than anybody reads: what came in another way is still found'
   harness.registry.requests.length = 0
   assert.equal(await statusOf(crowded), 200)
   assert.ok(harness.registry.requests.length < 200, `${harness.registry.requests.length} requests`)
+})
+
+test('more referrers than anybody reads, the good one oldest: never a pass, and not called unsigned either', async () => {
+  const crowded = place('enforced/crowded-out')
+  await signImage(crowded, harness.sigstore, harness.release)
+  for (let each = 0; each < 100; each++) attachBundle(crowded, Buffer.from(`{"crowd":${each}}`))
+  const reply = await harness.get(`/v2/${crowded.repository}/manifests/v1`)
+  assert.equal(reply.status, 503)
+  assert.match(errorOf(reply).message, /^held by policy signed: /)
 })
 
 const FAULTS: readonly (readonly [string, Fault])[] = [
@@ -166,7 +211,11 @@ for (const [place_, matches] of [
       const slug = `${place_} ${name}`.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()
       const unsigned = place(`enforced/held-${slug}`)
       const form = place_ === 'the .sig tag' ? 'referrer' : 'tag'
-      const signed = await publishSigned(harness, { repository: `enforced/found-${slug}`, image: uniqueImage(slug) }, { form })
+      const signed = await publishSigned(
+        harness,
+        { repository: `enforced/found-${slug}`, image: uniqueImage(slug) },
+        { form },
+      )
       harness.registry.behave(({ url }) => (matches(url) ? fault : undefined))
       const held = await harness.get(`/v2/${unsigned.repository}/manifests/v1`)
       assert.equal(held.status, 503)
@@ -181,7 +230,10 @@ for (const [place_, matches] of [
 }
 
 test('a listed signature that cannot be fetched: held, since it may be the one', async () => {
-  const signed = await publishSigned(harness, { repository: 'enforced/missing-blob', image: uniqueImage('missing blob') })
+  const signed = await publishSigned(harness, {
+    repository: 'enforced/missing-blob',
+    image: uniqueImage('missing blob'),
+  })
   harness.registry.behave(({ url }) => (url.includes('/blobs/') ? { status: 404 } : undefined))
   assert.equal(await statusOf(signed), 503)
   harness.registry.behave(undefined)
@@ -189,7 +241,11 @@ test('a listed signature that cannot be fetched: held, since it may be the one',
 })
 
 test('a registry without the referrers API: its 404 is an answer', async () => {
-  const signed = await publishSigned(harness, { repository: 'enforced/no-api', image: uniqueImage('no api') }, { form: 'fallback-tag' })
+  const signed = await publishSigned(
+    harness,
+    { repository: 'enforced/no-api', image: uniqueImage('no api') },
+    { form: 'fallback-tag' },
+  )
   harness.registry.setReferrersApi(false)
   assert.equal(await statusOf(signed), 200)
   await refusal(place('enforced/no-api-unsigned'))

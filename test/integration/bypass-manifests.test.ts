@@ -33,17 +33,41 @@ const SCHEMA_1 = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
 
 for (const [name, body, mediaType] of [
   ['one key twice', text.replace('"layers"', `${evil},"layers"`), image.mediaType],
-  ['one key in two cases', text.replace('"layers"', `${evil.replace('layers', 'Layers')},"layers"`), image.mediaType],
-  ['one key in two cases by a letter that folds', text.replace('"layers"', `${evil.replace('layers', 'layer\u017f')},"layers"`), image.mediaType],
-  ['an escaped twin of a key', text.replace('"layers"', `${evil.replace('layers', '\\u006cayers')},"layers"`), image.mediaType],
+  [
+    'one key in two cases',
+    text.replace('"layers"', `${evil.replace('layers', 'Layers')},"layers"`),
+    image.mediaType,
+  ],
+  [
+    'one key in two cases by a letter that folds',
+    text.replace('"layers"', `${evil.replace('layers', 'layer\u017f')},"layers"`),
+    image.mediaType,
+  ],
+  [
+    'an escaped twin of a key',
+    text.replace('"layers"', `${evil.replace('layers', '\\u006cayers')},"layers"`),
+    image.mediaType,
+  ],
   ['an image and an index at once', text.replace('"layers"', `"manifests":[],"layers"`), image.mediaType],
-  ['an index that says it is an image', index.manifest.toString().replace(MEDIA_TYPE.ociIndex, MEDIA_TYPE.ociManifest), MEDIA_TYPE.ociManifest],
+  [
+    'an index that says it is an image',
+    index.manifest.toString().replace(MEDIA_TYPE.ociIndex, MEDIA_TYPE.ociManifest),
+    MEDIA_TYPE.ociManifest,
+  ],
   ['another type in the header', text, MEDIA_TYPE.dockerManifest],
   ['a byte order mark', `\uFEFF${text}`, image.mediaType],
   ['a second document behind it', `${text}{}`, image.mediaType],
   ['schema 1', '{"schemaVersion":1,"fsLayers":[]}', SCHEMA_1],
-  ['a digest that climbs directories', text.replace(/sha256:[0-9a-f]{64}/, 'sha256:../../../../etc/passwd'), image.mediaType],
-  ['a thousand and one layers', text.replace('"layers":[', `"layers":[${`${evil.slice(10, -1)},`.repeat(1001)}`), image.mediaType],
+  [
+    'a digest that climbs directories',
+    text.replace(/sha256:[0-9a-f]{64}/, 'sha256:../../../../etc/passwd'),
+    image.mediaType,
+  ],
+  [
+    'a thousand and one layers',
+    text.replace('"layers":[', `"layers":[${`${evil.slice(10, -1)},`.repeat(1001)}`),
+    image.mediaType,
+  ],
   ['not JSON', 'layers: []', image.mediaType],
 ] as const) {
   test(`manifest with ${name}: refused though signed, served and reported in observe mode`, async () => {
@@ -83,7 +107,9 @@ test('an image under a tag of signatures: judged like any image', async () => {
     const tag = `${fallbackTag(digestOf(Buffer.from('anything')))}${suffix}`
     publish(harness, { repository: 'enforced/disguise', tag, image: runnable })
     // oxlint-disable-next-line no-await-in-loop -- four
-    const reply = await harness.get(`/v2/enforced/disguise/manifests/${tag}`, { 'user-agent': 'cosign/v3.0.0' })
+    const reply = await harness.get(`/v2/enforced/disguise/manifests/${tag}`, {
+      'user-agent': 'cosign/v3.0.0',
+    })
     assert.equal(reply.status, 403, tag)
   }
 })
@@ -92,8 +118,14 @@ test('an index of images that call themselves evidence: judged like any index', 
   const runnable = uniqueImage('listed')
   publish(harness, { repository: 'enforced/listed', tag: 'plain', image: runnable })
   const entry = { mediaType: runnable.mediaType, digest: runnable.digest, size: runnable.manifest.length }
-  const manifests = [{ ...entry, artifactType: 'application/vnd.dev.sigstore.bundle.v0.3+json', platform: runnable.platform }]
-  harness.registry.putManifest('enforced/listed', 'v1', { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests })
+  const manifests = [
+    { ...entry, artifactType: 'application/vnd.dev.sigstore.bundle.v0.3+json', platform: runnable.platform },
+  ]
+  harness.registry.putManifest('enforced/listed', 'v1', {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociIndex,
+    manifests,
+  })
   assert.equal((await harness.get('/v2/enforced/listed/manifests/v1')).status, 403)
   assert.equal((await harness.get(`/v2/enforced/listed/manifests/${runnable.digest}`)).status, 403)
 })
@@ -117,7 +149,13 @@ for (const [name, layer] of [
         digest: harness.registry.putBlob(config, repository),
         size: config.length,
       },
-      layers: [{ mediaType: 'application/vnd.in-toto+json', digest: harness.registry.putBlob(layer, repository), size: layer.length }],
+      layers: [
+        {
+          mediaType: 'application/vnd.in-toto+json',
+          digest: harness.registry.putBlob(layer, repository),
+          size: layer.length,
+        },
+      ],
     }
     harness.registry.putManifest(repository, 'v1', manifest)
     assert.equal((await harness.get(`/v2/${repository}/manifests/v1`)).status, 200)
@@ -133,8 +171,15 @@ for (const [name, layer] of [
 test('evidence types with a layer from elsewhere are no evidence', async () => {
   const repository = 'enforced/evidence-urls'
   const blob = harness.registry.putBlob(Buffer.from('{}'), repository)
-  const layers = [{ mediaType: 'application/vnd.in-toto+json', digest: blob, size: 2, urls: ['https://evil.example/'] }]
+  const layers = [
+    { mediaType: 'application/vnd.in-toto+json', digest: blob, size: 2, urls: ['https://evil.example/'] },
+  ]
   const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: blob, size: 2 }
-  harness.registry.putManifest(repository, 'v1', { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers })
+  harness.registry.putManifest(repository, 'v1', {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    config,
+    layers,
+  })
   assert.equal((await harness.get(`/v2/${repository}/manifests/v1`)).status, 403)
 })

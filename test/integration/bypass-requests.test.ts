@@ -73,7 +73,11 @@ test('names that contain words of the API are names', async () => {
 })
 
 test('spellings of one registry are one repository to policy', async () => {
-  for (const target of ['/v2/hub/enforced/secret/manifests/v1', '/one.test/v2/enforced/secret/manifests/v1', '/v2/enforced/secret/manifests/v1?ns=one.test']) {
+  for (const target of [
+    '/v2/hub/enforced/secret/manifests/v1',
+    '/one.test/v2/enforced/secret/manifests/v1',
+    '/v2/enforced/secret/manifests/v1?ns=one.test',
+  ]) {
     // oxlint-disable-next-line no-await-in-loop -- one after another
     assert.equal((await harness.get(target)).status, 403, target)
   }
@@ -86,15 +90,29 @@ test('another Host changes nothing but a virtual host, and Host never says where
     // oxlint-disable-next-line no-await-in-loop -- three
     assert.equal((await harness.get('/v2/enforced/secret/manifests/v1', { host })).status, 403)
   }
-  const forwarded = { 'x-forwarded-host': 'evil.example', 'x-original-url': '/v2/free/app/manifests/v1', 'x-rewrite-url': '/v2/' }
+  const forwarded = {
+    'x-forwarded-host': 'evil.example',
+    'x-original-url': '/v2/free/app/manifests/v1',
+    'x-rewrite-url': '/v2/',
+  }
   assert.equal((await harness.get('/v2/enforced/secret/manifests/v1', forwarded)).status, 403)
 })
 
 const SMUGGLED = 'GET /v2/enforced/app/manifests/v1 HTTP/1.1\r\nHost: proxy\r\n\r\n'
 
 for (const [name, headers, body, allowed] of [
-  ['two lengths', ['Host: proxy', 'Content-Length: 0', `Content-Length: ${SMUGGLED.length}`], SMUGGLED, [400]],
-  ['length and chunks', ['Host: proxy', `Content-Length: ${SMUGGLED.length + 5}`, 'Transfer-Encoding: chunked'], `0\r\n\r\n${SMUGGLED}`, [400]],
+  [
+    'two lengths',
+    ['Host: proxy', 'Content-Length: 0', `Content-Length: ${SMUGGLED.length}`],
+    SMUGGLED,
+    [400],
+  ],
+  [
+    'length and chunks',
+    ['Host: proxy', `Content-Length: ${SMUGGLED.length + 5}`, 'Transfer-Encoding: chunked'],
+    `0\r\n\r\n${SMUGGLED}`,
+    [400],
+  ],
   ['an unknown transfer coding', ['Host: proxy', 'Transfer-Encoding: xchunked'], SMUGGLED, [400]],
   ['a space before the colon', ['Host: proxy', `Content-Length : ${SMUGGLED.length}`], SMUGGLED, [400]],
   ['a folded header', ['Host: proxy', 'X: a', ` Content-Length: ${SMUGGLED.length}`], SMUGGLED, [400]],
@@ -126,12 +144,19 @@ test('what upstream says stays with upstream: no header of its own comes through
   const image = uniqueImage('steered')
   await publishSigned(harness, { repository: 'enforced/steered', image })
   const steering = {
-    location: 'https://evil.example/', link: '<https://evil.example/v2/>; rel="next"', 'www-authenticate': 'Basic realm="evil"',
-    'set-cookie': 'a=b', 'content-location': 'https://evil.example/', 'x-evil': '1', 'strict-transport-security': 'max-age=1',
+    location: 'https://evil.example/',
+    link: '<https://evil.example/v2/>; rel="next"',
+    'www-authenticate': 'Basic realm="evil"',
+    'set-cookie': 'a=b',
+    'content-location': 'https://evil.example/',
+    'x-evil': '1',
+    'strict-transport-security': 'max-age=1',
   }
   harness.registry.behave(({ url }) => {
-    if (url.includes('/tags/list')) return { status: 200, headers: steering, body: '{"name":"evil/name","tags":["v1","../x","v2"]}' }
-    if (url.endsWith('/manifests/v1')) return { status: 200, headers: { ...steering, 'content-type': image.mediaType }, body: image.manifest }
+    if (url.includes('/tags/list'))
+      return { status: 200, headers: steering, body: '{"name":"evil/name","tags":["v1","../x","v2"]}' }
+    if (url.endsWith('/manifests/v1'))
+      return { status: 200, headers: { ...steering, 'content-type': image.mediaType }, body: image.manifest }
     return undefined
   })
   const manifest = await harness.get('/v2/enforced/steered/manifests/v1')
@@ -147,12 +172,20 @@ test('what upstream says stays with upstream: no header of its own comes through
 
 test('a refusal by upstream is told in a head of our own', async () => {
   const headers = { 'www-authenticate': 'Bearer realm="https://evil.example/token"' }
-  harness.registry.behave(() => ({ status: 401, headers, body: '{"errors":[{"code":"EVIL","message":"log in at\\u0000evil"}]}' }))
+  harness.registry.behave(() => ({
+    status: 401,
+    headers,
+    body: '{"errors":[{"code":"EVIL","message":"log in at\\u0000evil"}]}',
+  }))
   const reply = await harness.get('/v2/free/none/manifests/v1')
   harness.registry.behave(undefined)
   assert.equal(reply.status, 404)
   assert.equal(reply.headers['www-authenticate'], undefined)
-  assert.equal((await harness.get('/v2/free/app/manifests/v1')).status, 200, 'one bad challenge decides nothing for later requests')
+  assert.equal(
+    (await harness.get('/v2/free/app/manifests/v1')).status,
+    200,
+    'one bad challenge decides nothing for later requests',
+  )
 })
 
 test('one upstream a namespace: a name that is missing there is looked up nowhere else', async () => {
@@ -167,7 +200,9 @@ test('one upstream a namespace: a name that is missing there is looked up nowher
 })
 
 function upstreamsOf(...registries: readonly TestRegistry[]): object {
-  return Object.fromEntries(registries.map(({ host, url }) => [host, { url, allowPrivateAddresses: true, retries: 0 }]))
+  return Object.fromEntries(
+    registries.map(({ host, url }) => [host, { url, allowPrivateAddresses: true, retries: 0 }]),
+  )
 }
 
 test('an upstream at a private address is not dialled unless that is configured, and no redirect leads there', async () => {
@@ -179,7 +214,9 @@ test('an upstream at a private address is not dialled unless that is configured,
   publish(harness, { repository: 'free/redirected', image })
   const digest = digestOf(image.config)
   harness.registry.behave(({ url }) =>
-    url.includes(`/blobs/${digest}`) ? { status: 307, headers: { location: 'http://169.254.169.254/latest/meta-data/' } } : undefined,
+    url.includes(`/blobs/${digest}`)
+      ? { status: 307, headers: { location: 'http://169.254.169.254/latest/meta-data/' } }
+      : undefined,
   )
   assert.equal((await harness.get('/v2/free/redirected/manifests/v1')).status, 200)
   const reply = await harness.get(`/v2/free/redirected/blobs/${digest}`)

@@ -23,7 +23,11 @@ before(async () => {
   index = buildIndex([uniqueImage('conformance index'), uniqueImage('conformance index', 'arm64')])
   await publishSigned(harness, { repository: 'enforced/conformance', tag: 'signed', image })
   await publishSigned(harness, { repository: 'enforced/conformance', tag: 'multi', image: index })
-  await publishSigned(harness, { repository: 'enforced/conformance', tag: 'zz-last', image: uniqueImage('last') })
+  await publishSigned(harness, {
+    repository: 'enforced/conformance',
+    tag: 'zz-last',
+    image: uniqueImage('last'),
+  })
 })
 
 after(async () => await harness[Symbol.asyncDispose]())
@@ -44,7 +48,10 @@ test('ping', async () => {
 
 for (const by of ['tag', 'digest']) {
   test(`manifest: HEAD and GET by ${by}, digest header`, async () => {
-    for (const [tag, expected] of [['signed', image], ['multi', index]] as const) {
+    for (const [tag, expected] of [
+      ['signed', image],
+      ['multi', index],
+    ] as const) {
       // oxlint-disable-next-line no-await-in-loop -- two
       const reply = await headAndGet(`manifests/${by === 'tag' ? tag : expected.digest}`)
       assert.equal(reply.status, 200)
@@ -113,7 +120,10 @@ test('referrers: an index for every digest, with and without filter', async () =
   const all = await list(image.digest)
   assert.equal(all.manifests.length, 1)
   assert.equal(all.filtered, null)
-  const some = await list(image.digest, `?artifactType=${encodeURIComponent(all.manifests[0]?.artifactType ?? '')}`)
+  const some = await list(
+    image.digest,
+    `?artifactType=${encodeURIComponent(all.manifests[0]?.artifactType ?? '')}`,
+  )
   assert.deepEqual(some, { manifests: all.manifests, filtered: 'artifactType' })
   assert.deepEqual(await list(image.digest, '?artifactType=a/b'), { manifests: [], filtered: 'artifactType' })
   assert.deepEqual((await list(digestOf(Buffer.from('random')))).manifests, [])

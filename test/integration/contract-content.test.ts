@@ -20,7 +20,11 @@ const unsigned = uniqueImage('content unsigned')
 before(async () => {
   harness = await startHarness({ registry: { pageSize: 3 } })
   const place = await publishSigned(harness, { repository: 'enforced/app', image })
-  await publishSigned(harness, { repository: 'enforced/app', tag: 'v2', image: uniqueImage('second') }, { form: 'tag' })
+  await publishSigned(
+    harness,
+    { repository: 'enforced/app', tag: 'v2', image: uniqueImage('second') },
+    { form: 'tag' },
+  )
   const statement = slsaStatement({ name: 'app', sha256: image.digest.slice('sha256:'.length) })
   await attestImage(place, harness.sigstore, { statement, signer: harness.release }, { form: 'fallback-tag' })
   await attestImage(place, harness.sigstore, { statement, signer: harness.release }, { form: 'tag' })
@@ -75,7 +79,10 @@ for (const [name, range, first, last] of [
     const start = first < 0 ? bytes.length + first : first
     assert.equal(reply.status, 206)
     assert.deepEqual(reply.body, expected)
-    assert.equal(reply.headers['content-range'], `bytes ${start}-${start + expected.length - 1}/${bytes.length}`)
+    assert.equal(
+      reply.headers['content-range'],
+      `bytes ${start}-${start + expected.length - 1}/${bytes.length}`,
+    )
     assert.equal(reply.headers['content-length'], String(expected.length))
     assert.equal(reply.headers['docker-content-digest'], layer)
   })
@@ -112,8 +119,11 @@ function listed(reply: Reply): { digest: string; artifactType?: string }[] {
   assert.equal(reply.status, 200)
   assert.equal(reply.headers['content-type'], MEDIA_TYPE.ociIndex)
   assert.equal(reply.headers['content-length'], String(reply.body.length))
-  const index: { schemaVersion: number; mediaType: string; manifests: { digest: string; artifactType?: string }[] } =
-    JSON.parse(reply.body.toString())
+  const index: {
+    schemaVersion: number
+    mediaType: string
+    manifests: { digest: string; artifactType?: string }[]
+  } = JSON.parse(reply.body.toString())
   assert.equal(index.schemaVersion, 2)
   assert.equal(index.mediaType, MEDIA_TYPE.ociIndex)
   return index.manifests
@@ -127,7 +137,9 @@ test('referrers: API and fallback tag merged, each once', async () => {
 
 test('referrers: filtered, and says so', async () => {
   const bundle = 'application/vnd.dev.sigstore.bundle.v0.3+json'
-  const some = await both(`/v2/enforced/app/referrers/${image.digest}?artifactType=${encodeURIComponent(bundle)}`)
+  const some = await both(
+    `/v2/enforced/app/referrers/${image.digest}?artifactType=${encodeURIComponent(bundle)}`,
+  )
   assert.equal(some.headers['oci-filters-applied'], 'artifactType')
   assert.equal(listed(some).length, 2)
   const none = await both(`/v2/enforced/app/referrers/${image.digest}?artifactType=application/none`)
@@ -146,9 +158,32 @@ test('referrers: what is listed can be fetched, blobs too, as cosign does', asyn
     const manifest = await both(`/v2/enforced/app/manifests/${digest}`)
     assert.equal(manifest.status, 200)
     const { layers }: { layers: { digest: string }[] } = JSON.parse(manifest.body.toString())
-    const blobs = await Promise.all(layers.map(async (entry) => await both(`/v2/enforced/app/blobs/${entry.digest}`)))
+    const blobs = await Promise.all(
+      layers.map(async (entry) => await both(`/v2/enforced/app/blobs/${entry.digest}`)),
+    )
     for (const blob of blobs) assert.equal(blob.status, 200)
   }
+})
+
+test('referrers: an entry that cannot be read hides no other, and none sends clients elsewhere', async () => {
+  const good = { mediaType: MEDIA_TYPE.ociManifest, digest: digestOf(Buffer.from('good')), size: 4 }
+  const manifests = [
+    { ...good, digest: 'sha256:../../../etc/passwd' },
+    { ...good, urls: ['https://evil.example/'] },
+    'no descriptor',
+  ]
+  const subject = digestOf(Buffer.from('a subject'))
+  harness.registry.putManifest('enforced/app', fallbackTag(subject), {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociIndex,
+    manifests,
+  })
+  const reply = await both(`/v2/enforced/app/referrers/${subject}`)
+  assert.deepEqual(
+    listed(reply).map(({ digest }) => digest),
+    [good.digest],
+  )
+  assert.ok(!reply.body.includes('evil.example'))
 })
 
 for (const suffix of ['.sig', '.att'] as const) {
@@ -156,7 +191,9 @@ for (const suffix of ['.sig', '.att'] as const) {
     const subject = suffix === '.sig' ? uniqueImage('second').digest : image.digest
     const reply = await both(`/v2/enforced/app/manifests/${fallbackTag(subject)}${suffix}`)
     assert.equal(reply.status, 200)
-    const { layers, config }: { config: { digest: string }; layers: { digest: string }[] } = JSON.parse(reply.body.toString())
+    const { layers, config }: { config: { digest: string }; layers: { digest: string }[] } = JSON.parse(
+      reply.body.toString(),
+    )
     for (const entry of [config, ...layers]) {
       // oxlint-disable-next-line no-await-in-loop -- two or three
       assert.equal((await both(`/v2/enforced/app/blobs/${entry.digest}`)).status, 200)
@@ -176,7 +213,8 @@ test('the fallback tag is judged like any index, because its entries could be im
 })
 
 test('tags: all of them by relative links, with the namespace kept', async () => {
-  for (const tag of ['a1', 'a2', 'a3', 'a4', 'a5']) publish(harness, { repository: 'observed/tags', tag, image })
+  for (const tag of ['a1', 'a2', 'a3', 'a4', 'a5'])
+    publish(harness, { repository: 'observed/tags', tag, image })
   const found: string[] = []
   let next: string | undefined = '/hub/v2/observed/tags/tags/list?n=2&ns=hub'
   while (next !== undefined) {
@@ -187,7 +225,9 @@ test('tags: all of them by relative links, with the namespace kept', async () =>
     assert.equal(name, 'observed/tags')
     assert.ok(tags.length <= 2)
     found.push(...tags)
-    next = /^<(\/hub\/v2\/observed\/tags\/tags\/list\?[^>]*ns=hub[^>]*)>; rel="next"$/.exec(reply.headers['link'] ?? '')?.[1]
+    next = /^<(\/hub\/v2\/observed\/tags\/tags\/list\?[^>]*ns=hub[^>]*)>; rel="next"$/.exec(
+      reply.headers['link'] ?? '',
+    )?.[1]
     assert.equal(next === undefined, reply.headers['link'] === undefined)
   }
   assert.deepEqual(found, ['a1', 'a2', 'a3', 'a4', 'a5'])

@@ -14,7 +14,10 @@ let harness: Harness
 
 before(async () => {
   const timeouts = { connect: '1s', headers: '200ms', body: '1s' }
-  harness = await startHarness({ upstream: { timeouts }, config: { cache: { tagTtl: '0s', violatedTtl: '0s' } } })
+  harness = await startHarness({
+    upstream: { timeouts },
+    config: { cache: { tagTtl: '0s', violatedTtl: '0s' } },
+  })
   publish(harness, { repository: 'enforced/unsigned', image: uniqueImage('hard stop') })
   publish(harness, { repository: 'observed/unsigned', image: uniqueImage('hard stop') })
   await publishSigned(harness, { repository: 'enforced/signed', image: uniqueImage('hard stop signed') })
@@ -29,7 +32,11 @@ const CLIENTS = [
 ] as const
 
 /** HEAD of the tag names a document that no registry has, and GET of that is the refusal. */
-async function assertStoppedByTag(target: string, query: string, headers: Record<string, string>): Promise<Reply> {
+async function assertStoppedByTag(
+  target: string,
+  query: string,
+  headers: Record<string, string>,
+): Promise<Reply> {
   const head = await harness.head(`${target}/manifests/v1${query}`, headers)
   assert.equal(head.status, 200)
   assert.equal(head.headers['content-type'], MEDIA_TYPE.ociManifest)
@@ -58,7 +65,10 @@ for (const [client, query, headers] of CLIENTS) {
     assert.match(errorOf(get).message, /^blocked by policy signed: /)
     const head = await assertStoppedByDigest(`/v2/enforced/unsigned/manifests/${digest}${query}`, headers)
     assert.match(head.reasonPhrase, /^blocked by policy signed: /)
-    assert.equal((await harness.get(`/v2/enforced/unsigned/manifests/${digest}${query}`, headers)).status, 403)
+    assert.equal(
+      (await harness.get(`/v2/enforced/unsigned/manifests/${digest}${query}`, headers)).status,
+      403,
+    )
     assert.equal((await harness.get(`/v2/enforced/unsigned/manifests/v1${query}`, headers)).status, 403)
   })
 
@@ -81,7 +91,11 @@ const FAULTS: readonly (readonly [string, Fault, number])[] = [
   ['500', { status: 500 }, 503],
   ['a reset', 'reset', 503],
   ['silence', 'hang', 503],
-  ['rubbish', { status: 200, headers: { 'docker-content-digest': `sha256:${'0'.repeat(64)}` }, body: 'rubbish' }, 502],
+  [
+    'rubbish',
+    { status: 200, headers: { 'docker-content-digest': `sha256:${'0'.repeat(64)}` }, body: 'rubbish' },
+    502,
+  ],
 ]
 
 for (const [name, fault, status] of FAULTS) {
@@ -97,7 +111,12 @@ for (const [name, fault, status] of FAULTS) {
 }
 
 test('clients that do not fall back get the plain answer', async () => {
-  for (const agent of ['docker/28.0.0 go/go1.24', 'cosign/v3.0.0', 'containers/5.30 (github.com/containers/image)', 'not containerd/1.0']) {
+  for (const agent of [
+    'docker/28.0.0 go/go1.24',
+    'cosign/v3.0.0',
+    'containers/5.30 (github.com/containers/image)',
+    'not containerd/1.0',
+  ]) {
     // oxlint-disable-next-line no-await-in-loop -- four
     const head = await harness.head('/v2/enforced/unsigned/manifests/v1', { 'user-agent': agent })
     assert.equal(head.status, 403, agent)

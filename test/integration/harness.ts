@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { configure } from '../../src/cli/configure.ts'
@@ -33,6 +33,8 @@ export type Harness = AsyncDisposable & {
   head(target: string, headers?: Record<string, string>): Promise<Reply>
   /** Stops the proxy and starts it again over the same data directory. */
   restart(): Promise<void>
+  /** Changes the policy file; it counts from the next start. */
+  editPolicies(edit: (text: string) => string): Promise<void>
 }
 
 export type HarnessOptions = {
@@ -71,6 +73,10 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       await running.stop()
       running = await startProxy(path)
     },
+    async editPolicies(edit) {
+      const file = join(directory, 'policies', 'test.yaml')
+      await writeFile(file, edit(await readFile(file, 'utf8')))
+    },
     async [Symbol.asyncDispose]() {
       await running.stop()
       await registry.stop()
@@ -81,7 +87,12 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
 
 async function startProxy(path: string): Promise<Running> {
   const said: string[] = []
-  const io = { stdout: () => undefined, stderr: (text: string) => void said.push(text), env: {}, exit: () => undefined }
+  const io = {
+    stdout: () => undefined,
+    stderr: (text: string) => void said.push(text),
+    env: {},
+    exit: () => undefined,
+  }
   const config = await configure(path, io)
   const running = config === undefined ? undefined : await start(config, io)
   if (running === undefined) throw new TypeError(`the proxy does not start: ${said.join('')}`)
@@ -92,7 +103,13 @@ async function writeConfiguration(
   directory: string,
   { registry, sigstore, options }: { registry: TestRegistry; sigstore: Sigstore; options: HarnessOptions },
 ): Promise<string> {
-  const upstream = { url: registry.url, allowPrivateAddresses: true, retries: 0, aliases: ['hub'], virtualHosts: ['mirror.test'] }
+  const upstream = {
+    url: registry.url,
+    allowPrivateAddresses: true,
+    retries: 0,
+    aliases: ['hub'],
+    virtualHosts: ['mirror.test'],
+  }
   const config = {
     listen: { data: { port: 0 }, admin: { port: 0 } },
     dataDirectory: 'data',
@@ -125,7 +142,12 @@ function policies(host: string): string {
   return documents.map((document) => JSON.stringify(policyDocument(host, document))).join('\n---\n')
 }
 
-type PolicyOptions = { name: string; globs: readonly string[]; mode: string; attestations: readonly object[] | undefined }
+type PolicyOptions = {
+  name: string
+  globs: readonly string[]
+  mode: string
+  attestations: readonly object[] | undefined
+}
 
 function policyDocument(host: string, { name, globs, mode, attestations }: PolicyOptions): object {
   const identities = [{ issuer: ISSUER, subject: RELEASE }]

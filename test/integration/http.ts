@@ -19,23 +19,29 @@ export type RequestOptions = {
 }
 
 /** HTTP/1.1 by node:http: what fetch hides (reason phrase, HEAD's Content-Length, Host) is given and shown as it is. */
-export function requestTo(port: number, options: RequestOptions & { method: string; target: string }): Promise<Reply> {
+export function requestTo(
+  port: number,
+  options: RequestOptions & { method: string; target: string },
+): Promise<Reply> {
   const { method, target, headers = {}, body } = options
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port, method, path: target, headers, agent: false }, (incoming) => {
-      const chunks: Buffer[] = []
-      incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
-      incoming.on('error', () => undefined)
-      incoming.on('close', () => {
-        resolve({
-          status: incoming.statusCode ?? 0,
-          reasonPhrase: incoming.statusMessage ?? '',
-          headers: single(incoming.headersDistinct),
-          body: Buffer.concat(chunks),
-          broken: !incoming.complete,
+    const outgoing = request(
+      { host: '127.0.0.1', port, method, path: target, headers, agent: false },
+      (incoming) => {
+        const chunks: Buffer[] = []
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+        incoming.on('error', () => undefined)
+        incoming.on('close', () => {
+          resolve({
+            status: incoming.statusCode ?? 0,
+            reasonPhrase: incoming.statusMessage ?? '',
+            headers: single(incoming.headersDistinct),
+            body: Buffer.concat(chunks),
+            broken: !incoming.complete,
+          })
         })
-      })
-    })
+      },
+    )
     outgoing.on('error', reject)
     outgoing.end(body)
   })

@@ -3,7 +3,15 @@ import { test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { signImage } from '../../src/testing/evidence.ts'
 import type { Fault } from '../../src/testing/registry.ts'
-import { gate, publish, publishSigned, startHarness, uniqueImage, uniqueIndex, type Harness } from './harness.ts'
+import {
+  gate,
+  publish,
+  publishSigned,
+  startHarness,
+  uniqueImage,
+  uniqueIndex,
+  type Harness,
+} from './harness.ts'
 import { errorOf } from './http.ts'
 
 /** What is still served, and what is not, when the registry is slow, gone, or says something else than before. */
@@ -22,7 +30,13 @@ test('registry gone: every verdict stands, the unseen is held; after a restart t
   assert.ok(child !== undefined)
   await publishSigned(harness, { repository: 'enforced/app', image: index })
   publish(harness, { repository: 'enforced/unsigned', image: uniqueImage('outage unsigned') })
-  const served = ['manifests/v1', `manifests/${index.digest}`, `manifests/${child.digest}`, `blobs/${digestOf(child.config)}`, `blobs/${child.layers[0]?.digest}`]
+  const served = [
+    'manifests/v1',
+    `manifests/${index.digest}`,
+    `manifests/${child.digest}`,
+    `blobs/${digestOf(child.config)}`,
+    `blobs/${child.layers[0]?.digest}`,
+  ]
   for (const path of served) assert.equal(await statusOf(harness, `/v2/enforced/app/${path}`), 200)
   assert.equal(await statusOf(harness, '/v2/enforced/unsigned/manifests/v1'), 403)
   const refused = (await harness.get('/v2/enforced/unsigned/manifests/v1')).body
@@ -30,11 +44,16 @@ test('registry gone: every verdict stands, the unseen is held; after a restart t
   await harness.registry.stop()
   for (const path of served) assert.equal(await statusOf(harness, `/v2/enforced/app/${path}`), 200, path)
   assert.equal(await statusOf(harness, '/v2/enforced/unsigned/manifests/v1'), 403)
-  assert.deepEqual((await harness.get('/v2/enforced/unsigned/manifests/v1')).body, refused, 'the same decision')
+  assert.deepEqual(
+    (await harness.get('/v2/enforced/unsigned/manifests/v1')).body,
+    refused,
+    'the same decision',
+  )
   assert.equal(await statusOf(harness, '/v2/enforced/unseen/manifests/v1'), 503)
 
   await harness.restart()
-  for (const path of served.toReversed()) assert.equal(await statusOf(harness, `/v2/enforced/app/${path}`), 200, path)
+  for (const path of served.toReversed())
+    assert.equal(await statusOf(harness, `/v2/enforced/app/${path}`), 200, path)
   assert.notEqual(await statusOf(harness, '/v2/enforced/unsigned/manifests/v1'), 200)
 })
 
@@ -88,25 +107,40 @@ test('deadline: a verdict that is late is held where a policy enforces, and the 
   await using harness = await startHarness({ config: { deadlines: { pull: '150ms' } } })
   await publishSigned(harness, { repository: 'enforced/slow', image: uniqueImage('slow') })
   const slow = gate()
-  harness.registry.behave(async ({ url }) => (url.includes('/referrers/') ? await slow.opened.then(() => undefined) : undefined))
+  harness.registry.behave(async ({ url }) =>
+    url.includes('/referrers/') ? await slow.opened.then(() => undefined) : undefined,
+  )
   const held = await harness.get('/v2/enforced/slow/manifests/v1')
   assert.equal(held.status, 503)
   assert.match(errorOf(held).message, /^held by policy signed: not verified in time/)
   slow.open()
   // The same flight: whoever asks next waits for its rest only.
-  assert.equal((await eventually(async () => await harness.get('/v2/enforced/slow/manifests/v1'), ({ status }) => status === 200)).status, 200)
+  assert.equal(
+    (
+      await eventually(
+        async () => await harness.get('/v2/enforced/slow/manifests/v1'),
+        ({ status }) => status === 200,
+      )
+    ).status,
+    200,
+  )
 })
 
 test('deadline: where policies only observe, the bytes are served in time, with a warning', async () => {
   await using harness = await startHarness({ config: { deadlines: { pull: '150ms' } } })
   await publishSigned(harness, { repository: 'observed/slow', image: uniqueImage('slow') })
   const slow = gate()
-  harness.registry.behave(async ({ url }) => (url.includes('/referrers/') ? await slow.opened.then(() => undefined) : undefined))
+  harness.registry.behave(async ({ url }) =>
+    url.includes('/referrers/') ? await slow.opened.then(() => undefined) : undefined,
+  )
   const served = await harness.get('/v2/observed/slow/manifests/v1')
   slow.open()
   assert.equal(served.status, 200)
   assert.deepEqual(served.body, uniqueImage('slow').manifest)
-  assert.match(served.headers['warning'] ?? '', /^299 - "would be held by policy watched: not verified in time/)
+  assert.match(
+    served.headers['warning'] ?? '',
+    /^299 - "would be held by policy watched: not verified in time/,
+  )
 })
 
 /** Asks again until the answer is as expected; each question waits for the work that is under way, so few are needed. */
@@ -144,7 +178,9 @@ test('a client that leaves does not take the others with it', async () => {
     return await slow.opened.then(() => undefined)
   })
   const leaving = new AbortController()
-  const left = fetch(`http://127.0.0.1:${harness.port()}/v2/enforced/app/manifests/v1`, { signal: leaving.signal }).catch(() => 'left')
+  const left = fetch(`http://127.0.0.1:${harness.port()}/v2/enforced/app/manifests/v1`, {
+    signal: leaving.signal,
+  }).catch(() => 'left')
   await asked.opened
   const stays = harness.get('/v2/enforced/app/manifests/v1')
   leaving.abort()

@@ -47,19 +47,28 @@ test('refusal: the row is there when the answer is, and a repeat is counted, not
   await harness.restart()
   assert.deepEqual(decisions(harness), [{ ...row, count: 5 }])
   const again = await harness.get('/v2/enforced/app/manifests/v1')
-  assert.equal(again.headers['x-portcullis-decision-id'], row.id, 'the same decision has the same id after a restart')
+  assert.equal(
+    again.headers['x-portcullis-decision-id'],
+    row.id,
+    'the same decision has the same id after a restart',
+  )
   assert.equal(decisions(harness).length, 1)
 })
 
-test('what is served, held or only reported writes no decision', async () => {
+test('what is only reported is recorded too; what is served as it should be, and what was never seen, is not', async () => {
   await using harness = await startHarness()
   await publishSigned(harness, { repository: 'enforced/app', image: uniqueImage('served') })
   publish(harness, { repository: 'observed/app', image: uniqueImage('reported') })
   assert.equal((await harness.get('/v2/enforced/app/manifests/v1')).status, 200)
-  assert.equal((await harness.get('/v2/observed/app/manifests/v1')).status, 200)
+  assert.deepEqual(decisions(harness), [])
+  const reported = await harness.get('/v2/observed/app/manifests/v1')
+  assert.equal(reported.status, 200)
   await harness.registry.stop()
   assert.equal((await harness.get('/v2/enforced/unseen/manifests/v1')).status, 503)
-  assert.deepEqual(decisions(harness), [])
+  assert.deepEqual(
+    decisions(harness).map(({ id }) => id),
+    [reported.headers['x-portcullis-decision-id']],
+  )
 })
 
 test('a refusal that cannot be recorded is still no pull, and still leaves nothing to fall back to', async () => {
@@ -82,12 +91,20 @@ test('content directory broken: verified images are served all the same, blobs t
   await publishSigned(harness, { repository: 'enforced/app', image: index })
   await rm(join(harness.dataDirectory, 'content'), { recursive: true })
   await writeFile(join(harness.dataDirectory, 'content'), 'a file where a directory should be')
-  for (const path of ['manifests/v1', `manifests/${child.digest}`, `blobs/${digestOf(child.config)}`, `blobs/${child.layers[0]?.digest}`]) {
+  for (const path of [
+    'manifests/v1',
+    `manifests/${child.digest}`,
+    `blobs/${digestOf(child.config)}`,
+    `blobs/${child.layers[0]?.digest}`,
+  ]) {
     for (let time = 0; time < 2; time++) {
       // oxlint-disable-next-line no-await-in-loop -- twice: cold and warm
       const reply = await harness.get(`/v2/enforced/app/${path}`)
       assert.equal(reply.status, 200, path)
-      assert.equal(digestOf(reply.body), path.includes('sha256') ? path.slice(path.indexOf('/') + 1) : index.digest)
+      assert.equal(
+        digestOf(reply.body),
+        path.includes('sha256') ? path.slice(path.indexOf('/') + 1) : index.digest,
+      )
     }
   }
 })
@@ -98,7 +115,8 @@ test('database broken under way: what is verified is served, and what it names',
   const [child] = index.images
   assert.ok(child !== undefined)
   await publishSigned(harness, { repository: 'enforced/app', image: index })
-  for (const table of ['closure', 'manifest', 'tag', 'evidence', 'content']) query(harness, `DROP TABLE ${table}`)
+  for (const table of ['closure', 'manifest', 'tag', 'evidence', 'content'])
+    query(harness, `DROP TABLE ${table}`)
   for (const path of ['manifests/v1', `manifests/${child.digest}`, `blobs/${digestOf(child.config)}`]) {
     // oxlint-disable-next-line no-await-in-loop -- from the root down
     assert.equal((await harness.get(`/v2/enforced/app/${path}`)).status, 200, path)
