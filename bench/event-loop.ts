@@ -1,17 +1,20 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { Readable } from 'node:stream'
 import { isManifest } from '../src/blob/manifest-shape.ts'
 import { discover } from '../src/discover/discover.ts'
 import { digestOf, digestParts, type Digest } from '../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../src/oci/manifest-types.ts'
-import { referenceText, type Repository } from '../src/oci/reference.ts'
+import type { Repository } from '../src/oci/reference.ts'
 import { createReferrersRoute } from '../src/routes/referrers.ts'
 import { openDatabase } from '../src/store/database.ts'
 import { createStateStore } from '../src/store/state.ts'
-import { UpstreamError, type RegistryClient } from '../src/upstream/types.ts'
+import type { RegistryClient } from '../src/upstream/types.ts'
 import type { Candidate } from '../src/verify/types.ts'
 import { createVerificationRunner, type VerificationRunner } from '../src/work/runner.ts'
+import { annotated, descriptor, escaped, filled, manifest, plain, referrerList, registry } from './hostile.ts'
 
 const MIB = 1024 * 1024
 /** Longer than this and other requests notice. */
@@ -57,85 +60,6 @@ async function longestHold(work: () => unknown): Promise<Hold> {
     await watch
   }
   return longest
-}
-
-function filled(
-  sizeBytes: number,
-  [start, end]: readonly [string, string],
-  item: (n: number) => string,
-): Buffer {
-  const items: string[] = []
-  for (let [n, size] = [0, start.length + end.length]; ; n++) {
-    const text = item(n)
-    size += text.length + 1
-    if (size > sizeBytes) break
-    items.push(text)
-  }
-  return Buffer.from(`${start}${items.join(',')}${end}`)
-}
-
-function descriptor(bytes: Buffer, mediaType: string, fields: object = {}): object {
-  return { mediaType, digest: digestOf(bytes), size: bytes.length, ...fields }
-}
-
-const CONFIG = descriptor(Buffer.from('{}'), 'application/vnd.oci.empty.v1+json')
-
-function manifest(layers: readonly object[], fields: object = {}): Buffer {
-  return Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPE.ociManifest,
-      config: CONFIG,
-      layers,
-      ...fields,
-    }),
-  )
-}
-
-/** A manifest that is all annotations, written as expensively as JSON allows. */
-function annotated(sizeBytes: number, key: (n: number) => string): Buffer {
-  const head = manifest([]).toString().slice(0, -1)
-  return filled(sizeBytes, [`${head},"annotations":{`, '}}'], (n) => `"${key(n)}":""`)
-}
-
-const plain = (n: number): string => `k${n.toString(36)}`
-const escaped = (n: number): string => `\\u0061${n.toString(36)}`
-
-/** A list that names referrers which nobody has. */
-function referrerList(sizeBytes: number, fields: (n: number) => object = () => ({})): Buffer {
-  const list = `{"schemaVersion":2,"mediaType":"${MEDIA_TYPE.ociIndex}","manifests":[`
-  return filled(sizeBytes, [list, ']}'], (n) =>
-    JSON.stringify(descriptor(Buffer.from(String(n)), MEDIA_TYPE.ociManifest, fields(n))),
-  )
-}
-
-/** A registry that holds what a pusher has put there. */
-function registry(held: ReadonlyMap<string, Buffer>, pages: readonly Buffer[] = []): RegistryClient {
-  const take = (key: string): Promise<Buffer> => {
-    const bytes = held.get(key)
-    return bytes === undefined ? Promise.reject(new UpstreamError('not-found', key)) : Promise.resolve(bytes)
-  }
-  const unused = (): Promise<never> => Promise.reject(new UpstreamError('not-found', 'not in this benchmark'))
-  return {
-    async getManifest(_repository, reference) {
-      const bytes = await take(referenceText(reference))
-      return { digest: digestOf(bytes), contentType: '', bytes }
-    },
-    async getBlob(_repository, digest) {
-      const bytes = await take(digest)
-      return { size: bytes.length, offset: 0, body: Readable.from(pieces(bytes)) }
-    },
-    getReferrers: () => Promise.resolve(pages),
-    headTag: unused,
-    headBlob: unused,
-    locateBlob: unused,
-    getTags: unused,
-    close: () => Promise.resolve(),
-  }
-}
-
-function* pieces(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; at += 64 * 1024) yield bytes.subarray(at, at + 64 * 1024)
 }
 
 const never = (): AbortSignal => new AbortController().signal
@@ -185,7 +109,7 @@ function discoveryLoads(): readonly Load[] {
   const payload = Buffer.from('payload')
   const signatures = Array.from({ length: 100 }, (_, n) => descriptor(payload, SIGNATURE, sigAnnotations(n)))
   const many = Array.from({ length: 64 }, (_, n) => {
-    const annotations = Object.fromEntries(Array.from({ length: 9000 }, (__, k) => [`k${n}.${k}`, '']))
+    const annotations = Object.fromEntries(Array.from({ length: 4900 }, (__, k) => [`k${n}.${k}`, '']))
     const subject = descriptor(Buffer.from('image'), MEDIA_TYPE.ociManifest)
     return manifest([descriptor(payload, DSSE, { annotations })], { subject })
   })
@@ -215,7 +139,7 @@ function discoveryLoads(): readonly Load[] {
         ]),
       ),
     ),
-    discovery('64 referrers of 9000 annotations', registry(heldMany, [list])),
+    discovery('64 referrers of 4900 annotations', registry(heldMany, [list])),
     discovery(
       '8 pages of 1 MiB, fallback tag of 4 MiB',
       registry(new Map([[tag(''), referrerList(4 * MIB)]]), pages),
@@ -260,6 +184,31 @@ function routeLoads(): readonly Load[] {
   ]
 }
 
+function verifyLoads(): readonly Load[] {
+  const input = { subject: SUBJECT, roots: [], keys: [] }
+  const verify = (name: string, candidates: readonly Candidate[]): Load => ({
+    name: `verify: ${name}`,
+    run: (runner) => runner.verify(candidates, input, never()).catch(() => undefined),
+  })
+  const source = { found: 'referrer', manifest: SUBJECT, blob: SUBJECT } as const
+  const keys = (sizeBytes: number): Buffer => filled(sizeBytes, ['{', '}'], (n) => `"${plain(n)}":0`)
+  const bundle = (sizeBytes: number): Candidate => ({ form: 'bundle', source, bytes: keys(sizeBytes) })
+  const signature = (sizeBytes: number): Candidate => {
+    const annotations = {
+      'dev.cosignproject.cosign/signature': 'AAAA',
+      'dev.sigstore.cosign/bundle': keys(sizeBytes).toString(),
+    }
+    return { form: 'simple-signing', source, bytes: Buffer.from('{}'), annotations }
+  }
+  const times = (candidate: Candidate): Candidate[] => Array.from({ length: 64 }, () => candidate)
+  return [
+    verify('64 bundles of 64 KiB of keys', times(bundle(64 * 1024))),
+    verify('64 bundles of 250 KiB of keys', times(bundle(250 * 1024))),
+    verify('64 signatures with 60 KiB of keys', times(signature(60 * 1024))),
+    verify('64 signatures with 250 KiB of keys', times(signature(250 * 1024))),
+  ]
+}
+
 function blobLoads(): readonly Load[] {
   const shape = (name: string, bytes: Buffer): Load => ({
     name: `blob: ${name}`,
@@ -286,7 +235,7 @@ function blobLoads(): readonly Load[] {
   ]
 }
 
-function storeLoads(): readonly Load[] {
+function storeLoads(directory: string): readonly Load[] {
   const candidate = (n: number, sizeBytes: number): Candidate => {
     const blob: Digest = digestOf(Buffer.from(String(n)))
     const source = { found: 'referrer', manifest: blob, blob } as const
@@ -302,7 +251,7 @@ function storeLoads(): readonly Load[] {
       now: () => new Date(),
       onError: (error: Error) => process.stderr.write(`${error.message}\n`),
     }
-    const state = createStateStore(openDatabase(':memory:'), options)
+    const state = createStateStore(openDatabase(join(directory, `${name}.db`)), options)
     return [
       { name: `store: write ${name}`, run: () => state.setEvidence(REPOSITORY, SUBJECT, kept, new Date()) },
       { name: `store: read ${name}`, run: () => state.getEvidence(REPOSITORY, SUBJECT) },
@@ -318,6 +267,7 @@ function storeLoads(): readonly Load[] {
 /** Prints the longest that each kind of hostile input holds the event loop, the worst of a few runs. */
 export async function benchEventLoop(): Promise<void> {
   const runner = createVerificationRunner()
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-'))
   // The threads start once, and their start is not what is measured.
   const warm = annotated(100 * 1024, plain)
   await Promise.all([
@@ -328,7 +278,14 @@ export async function benchEventLoop(): Promise<void> {
     process.stdout.write(`${name.padEnd(56)}${cells.map((cell) => cell.padStart(10)).join('')}\n`)
   }
   row('event loop held at most', 'cpu ms', 'wall ms', 'took ms')
-  const loads = [...manifestLoads(), ...discoveryLoads(), ...routeLoads(), ...blobLoads(), ...storeLoads()]
+  const loads = [
+    ...manifestLoads(),
+    ...discoveryLoads(),
+    ...verifyLoads(),
+    ...routeLoads(),
+    ...blobLoads(),
+    ...storeLoads(directory),
+  ]
   for (const { name, run } of loads) {
     const holds: Hold[] = []
     const start = performance.now()
@@ -340,6 +297,7 @@ export async function benchEventLoop(): Promise<void> {
     row(name, ...cells, cpu > HOLD_MS_MAX ? ' <- long' : '')
   }
   await runner.close()
+  await rm(directory, { recursive: true })
 }
 
 if (import.meta.main) await benchEventLoop()

@@ -11,7 +11,9 @@ export function createAdminApp(deps: AdminDeps): Hono {
     deps.readiness.draining ? context.text('draining\n', 503) : context.text('ready\n'),
   )
   app.get('/metrics', async (context) =>
-    context.body(await deps.metrics.registry.metrics(), 200, { 'content-type': deps.metrics.registry.contentType }),
+    context.body(await deps.metrics.registry.metrics(), 200, {
+      'content-type': deps.metrics.registry.contentType,
+    }),
   )
   return app
 }

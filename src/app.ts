@@ -37,11 +37,17 @@ export function createApp(deps: AppDeps): Hono<{ Bindings: HttpBindings }> {
     const { route, answer } = await answerRequest(context, deps)
     return finish(context, { route, start, answer }, deps)
   })
-  app.all('*', (context) => finish(context, { route: 'none', start: deps.elapsed(), answer: readOnly() }, deps))
+  app.all('*', (context) =>
+    finish(context, { route: 'none', start: deps.elapsed(), answer: readOnly() }, deps),
+  )
   app.onError((error, context) => {
     // Nothing of an unknown error leaves; whoever runs this finds all of it in the log.
     deps.log.error({ event: 'error', err: error, target: context.env.incoming.url }, 'unexpected error')
-    const answer = errorAnswer({ status: 500, code: 'UNKNOWN', message: 'internal error; see the log of the proxy' })
+    const answer = errorAnswer({
+      status: 500,
+      code: 'UNKNOWN',
+      message: 'internal error; see the log of the proxy',
+    })
     return finish(context, { route: 'error', start: deps.elapsed(), answer }, deps)
   })
   return app
@@ -54,20 +60,28 @@ async function answerRequest(context: DataContext, deps: AppDeps): Promise<Route
   // 1. parse: the raw request target, before any framework has decoded it.
   const parsed = parseTarget(incoming.url ?? '')
   // RFC 9110 section 15.5.6: a 405 names what is allowed instead, and here nothing is.
-  if (!parsed.ok) return { route: 'none', answer: errorAnswer(parsed.status === 405 ? { ...parsed, headers: { allow: '' } } : parsed) }
+  if (!parsed.ok)
+    return {
+      route: 'none',
+      answer: errorAnswer(parsed.status === 405 ? { ...parsed, headers: { allow: '' } } : parsed),
+    }
   const { target } = parsed
   // 2. route: exactly one upstream, or none.
   const routed = deps.router.route(target, headerOf(incoming, 'host'))
-  if (!routed.ok) return { route: target.kind, answer: errorAnswer(routed) }
+  if (!routed.ok)
+    return { route: target.kind, answer: unrouted(context, { target, answer: errorAnswer(routed) }, deps) }
   if (target.kind === 'ping' || routed.repository === undefined) return { route: 'ping', answer: ping() }
   const request = routedRequest(context, target, routed.repository)
   const client = deps.upstreams.client(routed.registry)
   if (client === undefined) throw new TypeError(`routed to ${routed.registry}, which has no client`)
   switch (target.kind) {
     case 'manifest':
-      return { route: 'manifest', answer: await deps.manifest(request, target.reference) }
+      return { route: 'manifest', answer: await deps.manifest.answer(request, target.reference) }
     case 'blob':
-      return { route: 'blob', answer: await answerBlob(request, target.digest, { client, outgoing }, deps.blob) }
+      return {
+        route: 'blob',
+        answer: await answerBlob(request, target.digest, { client, outgoing }, deps.blob),
+      }
     case 'tags':
       return { route: 'tags', answer: await answerTags(request, target, client, deps.deadline()) }
     case 'referrers':
@@ -75,7 +89,27 @@ async function answerRequest(context: DataContext, deps: AppDeps): Promise<Route
   }
 }
 
-function routedRequest({ env: { incoming } }: DataContext, target: Target, repository: Repository): RoutedRequest {
+/** A registry that is not configured: a rule for all images may still forbid to look for it elsewhere. */
+function unrouted(
+  { env: { incoming } }: DataContext,
+  { target, answer }: { target: Target; answer: Answer },
+  { manifest }: AppDeps,
+): Answer {
+  if (target.kind !== 'manifest') return answer
+  const { ns, prefix, name, reference } = target
+  const asker = {
+    method: incoming.method ?? '',
+    fallsBack: fallsBack(ns, headerOf(incoming, 'user-agent')),
+    repositoryName: [ns ?? prefix, name].filter((part) => part !== undefined).join('/'),
+  }
+  return manifest.final(answer, asker, reference)
+}
+
+function routedRequest(
+  { env: { incoming } }: DataContext,
+  target: Target,
+  repository: Repository,
+): RoutedRequest {
   return {
     method: incoming.method === 'HEAD' ? 'HEAD' : 'GET',
     repository,
@@ -116,5 +150,10 @@ function ping(): Answer {
 
 function readOnly(): Answer {
   const headers = { allow: 'GET, HEAD' }
-  return errorAnswer({ status: 405, code: 'UNSUPPORTED', message: 'this is a read-only mirror: push to the registry itself', headers })
+  return errorAnswer({
+    status: 405,
+    code: 'UNSUPPORTED',
+    message: 'this is a read-only mirror: push to the registry itself',
+    headers,
+  })
 }

@@ -165,7 +165,9 @@ class Blobs implements BlobService {
     const known = this.#shapes.get(digest)
     if (known !== undefined) return known
     const bytes = await this.#content.read(digest)
-    return bytes === undefined ? undefined : this.#learn(digest, (await isManifest(bytes)) ? 'manifest' : 'blob')
+    return bytes === undefined
+      ? undefined
+      : this.#learn(digest, (await isManifest(bytes)) ? 'manifest' : 'blob')
   }
 
   #learn(digest: Digest, shape: Shape): Shape {

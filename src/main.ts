@@ -22,7 +22,7 @@ const program = new Command('portcullis')
   .version(VERSION)
   .addHelpText('after', '\nExit codes: 0 allowed or ok, 1 refused, 2 undetermined, 3 usage or configuration.')
   .exitOverride()
-  .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+  .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
 
 registerServe(program, io)
 registerVerify(program, io)
@@ -39,7 +39,9 @@ try {
     io.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage)
   } else {
     // Never 1, which says "refused": a program that broke down has judged nothing.
-    io.stderr(`portcullis: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    io.stderr(
+      `portcullis: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    )
     io.exit(EXIT.undetermined)
   }
 }

@@ -49,8 +49,6 @@ export type PullDeps = {
   modeOf(repositoryName: string): Mode
 }
 
-export type Pull = (request: PullRequest) => Promise<PullAnswer>
-
 /** What steps 3 to 7 come to. */
 type Found = {
   readonly digest: Digest | undefined
@@ -64,79 +62,100 @@ type Found = {
  * The way of a manifest from request to answer. Steps 1 (parse), 2 (route) and 10 (answer) belong to HTTP and stand in
  * app.ts; what is between them stands here. Rejects with UpstreamError where there is nothing to judge.
  */
-export function createPull(deps: PullDeps): Pull {
-  // What follows from a judgement is worked out once, not on every warm request.
-  const settled = new WeakMap<Judged, { outcome: Outcome['kind']; decision: Decision }>()
+export class Puller {
+  readonly #deps: PullDeps
+  /** What follows from a judgement is worked out once, not on every warm request. */
+  readonly #settled = new WeakMap<Judged, { outcome: Outcome['kind']; decision: Decision }>()
 
-  return async function pull(request) {
-    const found = findWarm(request) ?? (await findCold(request))
+  constructor(deps: PullDeps) {
+    this.#deps = deps
+  }
+
+  async pull(request: PullRequest): Promise<PullAnswer> {
+    const found = this.#findWarm(request) ?? (await this.#findCold(request))
     // 8. enforce: on every request, so that a change of mode counts at once.
     const outcome = enforce(found.judgement)
-    const decision = settle(request.repository, found, outcome)
+    const decision = this.#settle(request.repository, found, outcome)
     if (outcome.kind !== 'serve') {
       // 9. record: a refusal is durable before its first byte leaves. What was never seen is no fact about an image.
-      if (outcome.kind === 'refuse' && found.judged !== undefined) deps.recorder.record(decision)
-      return { kind: outcome.kind, ...refusalMessage(outcome, decision.id), decision, outcome, cache: found.cache }
+      if (outcome.kind === 'refuse' && found.judged !== undefined) this.#deps.recorder.record(decision)
+      return {
+        kind: outcome.kind,
+        ...refusalMessage(outcome, decision.id),
+        decision,
+        outcome,
+        cache: found.cache,
+      }
     }
-    const manifest = await manifestOf(request.repository, found)
+    const manifest = await this.#manifestOf(request.repository, found)
     const warnings = outcome.warnings.map((result) => warningText(result, decision.id))
     return { kind: 'serve', manifest, warnings, decision, outcome, cache: found.cache }
   }
 
   /** Steps 3 to 7 from memory: no I/O, no crypto. */
-  function findWarm({ repository, reference }: PullRequest): Found | undefined {
-    const digest = deps.manifests.resolved(repository, reference)
-    const judged = digest === undefined ? undefined : deps.judge.known(repository, digest)
+  #findWarm({ repository, reference }: PullRequest): Found | undefined {
+    const digest = this.#deps.manifests.resolved(repository, reference)
+    const judged = digest === undefined ? undefined : this.#deps.judge.known(repository, digest)
     return judged === undefined ? undefined : { digest, judged, judgement: judged.judgement, cache: 'warm' }
   }
 
-  async function findCold({ repository, reference, deadline }: PullRequest): Promise<Found> {
+  async #findCold({ repository, reference, deadline }: PullRequest): Promise<Found> {
     const signal = deadline()
     let digest: Digest | undefined
     try {
       // 3. resolve: a tag becomes a digest; a digest stays one.
-      digest = await withDeadline(deps.manifests.resolve(repository, reference), signal)
+      digest = await withDeadline(this.#deps.manifests.resolve(repository, reference), signal)
       // 4. fetch, 5. discover, 6. verify, 7. decide: once for all who ask, and remembered.
-      const judged = await withDeadline(deps.judge.judge(repository, digest), signal)
+      const judged = await withDeadline(this.#deps.judge.judge(repository, digest), signal)
       return { digest, judged, judgement: judged.judgement, cache: 'cold' }
     } catch (error) {
       const cause = causeOf(error)
-      const isEnforced = deps.modeOf(repositoryName(repository)) === 'enforce'
+      const isEnforced = this.#deps.modeOf(repositoryName(repository)) === 'enforce'
       // Nobody's rule is at stake and there is nothing to serve: then it is an error like any other.
       if (digest === undefined && !isEnforced) throw asUpstreamError(error, cause)
-      return { digest, judged: undefined, judgement: deps.judge.undetermined(repository, cause), cache: 'cold' }
+      return {
+        digest,
+        judged: undefined,
+        judgement: this.#deps.judge.undetermined(repository, cause),
+        cache: 'cold',
+      }
     }
   }
 
   /** Once for each judgement and outcome: the decision, and for what is served the closure. */
-  function settle(repository: Repository, { digest, judged, judgement }: Found, outcome: Outcome): Decision {
-    const known = judged === undefined ? undefined : settled.get(judged)
+  #settle(repository: Repository, { digest, judged, judgement }: Found, outcome: Outcome): Decision {
+    const known = judged === undefined ? undefined : this.#settled.get(judged)
     if (known?.outcome === outcome.kind) return known.decision
-    const { policyVersion, trustVersion } = deps
+    const { policyVersion, trustVersion } = this.#deps
     const decision = createDecision({ repository, digest, policyVersion, trustVersion }, judgement, outcome)
     if (judged === undefined) return decision
     if (outcome.kind === 'serve') {
-      letIn(repository, judged)
-      if (outcome.warnings.length > 0) deps.recorder.note(decision)
+      this.#letIn(repository, judged)
+      if (outcome.warnings.length > 0) this.#deps.recorder.note(decision)
     }
-    settled.set(judged, { outcome: outcome.kind, decision })
+    this.#settled.set(judged, { outcome: outcome.kind, decision })
     return decision
   }
 
   /** From now on this repository may serve what the manifest names, as long as the manifest itself is let through. */
-  function letIn(repository: Repository, { digest, closure }: Judged): void {
-    deps.state.addClosure(repository, digest, closure)
+  #letIn(repository: Repository, { digest, closure }: Judged): void {
+    this.#deps.state.addClosure(repository, digest, closure)
     // A child that was asked for before its index was known is judged again.
-    deps.judge.reconsider(repository, closure.children)
+    this.#deps.judge.reconsider(repository, closure.children)
   }
 
   /** In observe mode a verdict that is late or impossible delays nobody: bytes that are at hand are enough. */
-  async function manifestOf(repository: Repository, { digest, judged, judgement }: Found): Promise<FetchedManifest> {
+  async #manifestOf(
+    repository: Repository,
+    { digest, judged, judgement }: Found,
+  ): Promise<FetchedManifest> {
     if (digest === undefined) throw new UpstreamError('unavailable', 'the tag could not be resolved')
-    const manifest = deps.manifests.inMemory(repository, digest)
+    const manifest = this.#deps.manifests.inMemory(repository, digest)
     if (manifest !== undefined) return manifest
-    if (judged !== undefined) return await deps.manifests.fetch(repository, digest)
-    const causes = judgement.results.flatMap(({ verdict }) => (verdict.kind === 'undetermined' ? verdict.causes : []))
+    if (judged !== undefined) return await this.#deps.manifests.fetch(repository, digest)
+    const causes = judgement.results.flatMap(({ verdict }) =>
+      verdict.kind === 'undetermined' ? verdict.causes : [],
+    )
     throw new UpstreamError('unavailable', causes[0]?.message ?? 'the manifest could not be had')
   }
 }
@@ -151,5 +170,7 @@ function causeOf(error: unknown): Cause {
 }
 
 function asUpstreamError(error: unknown, cause: Cause): UpstreamError {
-  return error instanceof UpstreamError ? error : new UpstreamError('timeout', cause.message, { cause: error })
+  return error instanceof UpstreamError
+    ? error
+    : new UpstreamError('timeout', cause.message, { cause: error })
 }

@@ -58,7 +58,9 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
 async function close(server: Server, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   // Every answer from now on is the last of its connection, and those that wait for another request are closed.
-  server.prependListener('request', (_, response: ServerResponse) => response.setHeader('connection', 'close'))
+  server.prependListener('request', (_, response: ServerResponse) =>
+    response.setHeader('connection', 'close'),
+  )
   server.closeIdleConnections()
   const idle = setInterval(() => server.closeIdleConnections(), DRAIN_STEP_MS)
   const cut = setTimeout(() => server.closeAllConnections(), drainMs)

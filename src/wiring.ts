@@ -45,9 +45,14 @@ export function strictestMode(set: PolicySet, matching: readonly Policy[]): Mode
   return modes.includes('enforce') ? 'enforce' : modes.includes('observe') ? 'observe' : 'off'
 }
 
-export function countLoaded(metrics: Pick<Metrics, 'policies' | 'trustInfo'>, set: PolicySet, trust: TrustSnapshot): void {
+export function countLoaded(
+  metrics: Pick<Metrics, 'policies' | 'trustInfo'>,
+  set: PolicySet,
+  trust: TrustSnapshot,
+): void {
   for (const mode of ['off', 'observe', 'enforce'] as const) {
     metrics.policies.set({ mode }, set.policies.filter((policy) => policy.mode === mode).length)
   }
-  for (const [root, { version }] of trust.roots) metrics.trustInfo.set({ root, version: version.slice(0, 19) }, 1)
+  for (const [root, { version }] of trust.roots)
+    metrics.trustInfo.set({ root, version: version.slice(0, 19) }, 1)
 }

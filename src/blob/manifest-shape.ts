@@ -1,11 +1,13 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { manifestLook } from '../oci/manifest.ts'
 import { MANIFEST_BYTES_MAX } from '../oci/manifest-types.ts'
+import { finishInTurns } from '../work/turns.ts'
 
 const OPENING_BRACE = 0x7b
 const BYTE_ORDER_MARK = 0xef
 /** RFC 8259 §2: space, tab, line feed, carriage return. */
-const JSON_SPACE = Uint8Array.from({ length: 256 }, (_, byte) => ([0x20, 0x09, 0x0a, 0x0d].includes(byte) ? 1 : 0))
+const JSON_SPACE = Uint8Array.from({ length: 256 }, (_, byte) =>
+  [0x20, 0x09, 0x0a, 0x0d].includes(byte) ? 1 : 0,
+)
 
 /** The beginning of a blob: the whole of it where it could be a manifest, else a chunk or more. */
 export type BlobHead = { readonly bytes: Buffer; readonly isWhole: boolean }
@@ -46,12 +48,5 @@ function beginsObject(bytes: Buffer): boolean | undefined {
 
 /** Leaves others their turn: 4 MiB that are all keys take a tenth of a second. */
 export async function isManifest(bytes: Buffer): Promise<boolean> {
-  if (!mayBeManifest(bytes.length)) return false
-  const look = manifestLook(bytes)
-  for (;;) {
-    const step = look.next()
-    if (step.done === true) return step.value
-    // oxlint-disable-next-line no-await-in-loop -- one step after the other is the point
-    await nextTurn()
-  }
+  return mayBeManifest(bytes.length) && (await finishInTurns(manifestLook(bytes)))
 }

@@ -6,7 +6,10 @@ import { configure } from './configure.ts'
 import { EXIT, type CommandIo } from './io.ts'
 
 export function registerConfig(program: Command, io: CommandIo): void {
-  const config = program.command('config').description('check the configuration, or print its schema').exitOverride()
+  const config = program
+    .command('config')
+    .description('check the configuration, or print its schema')
+    .exitOverride()
   config
     .command('check')
     .description('load configuration and policies as serve would, and report everything that is wrong')

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http'
 import type { Command } from 'commander'
 import { createDeps, type Deps } from '../deps.ts'
 import { listen, type Listener } from '../server.ts'
@@ -49,7 +50,10 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
   }
   const { data, admin } = listeners
   const at = { data: data.address, admin: admin.address }
-  deps.log.info({ event: 'start', listen: at, policies: deps.policies.policies.length, trust: deps.trust.version }, 'ready')
+  deps.log.info(
+    { event: 'start', listen: at, policies: deps.policies.policies.length, trust: deps.trust.version },
+    'ready',
+  )
   return {
     deps,
     data,
@@ -67,7 +71,11 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
 type Listeners = { ok: true; data: Listener; admin: Listener } | { ok: false; problem: string }
 
 /** Both or neither. */
-async function listenAll(config: Config, app: FetchApp, deps: AdminDeps & { tls: Deps['tls'] }): Promise<Listeners> {
+async function listenAll(
+  config: Config,
+  app: FetchApp,
+  deps: AdminDeps & { tls: Deps['tls'] },
+): Promise<Listeners> {
   const { data, admin } = config.listen
   let first: Listener | undefined
   try {
@@ -81,8 +89,10 @@ async function listenAll(config: Config, app: FetchApp, deps: AdminDeps & { tls:
 
 type FetchApp = { fetch: Parameters<typeof getRequestListener>[0] }
 
-function handlerOf(app: FetchApp): ReturnType<typeof getRequestListener> {
-  return getRequestListener(app.fetch, { overrideGlobalObjects: false })
+/** node:http waits for no promise; what fails inside has been answered and logged by the app. */
+function handlerOf(app: FetchApp): RequestListener {
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
+  return (incoming, outgoing) => void listener(incoming, outgoing)
 }
 
 async function stopSignal(): Promise<void> {

@@ -17,7 +17,10 @@ export function registerVerify(program: Command, io: CommandIo): void {
     .description('say what the proxy would do with an image, policy by policy, and why')
     .option('-c, --config <file>', 'configuration file (default: $PORTCULLIS_CONFIG, else built-in defaults)')
     .option('--json', 'print the decision as JSON')
-    .addHelpText('after', '\nExit codes: 0 served, 1 refused, 2 undetermined (or not to be had), 3 usage or configuration.')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 served, 1 refused, 2 undetermined (or not to be had), 3 usage or configuration.',
+    )
     .action(async (name: string, options: Options) => io.exit(await verify(name, options, io)))
 }
 
@@ -54,7 +57,7 @@ async function verifyWith(
   io: CommandIo,
 ): Promise<number> {
   try {
-    const answer = await deps.pull({ ...image, deadline: deps.app.deadline })
+    const answer = await deps.puller.pull({ ...image, deadline: deps.app.deadline })
     io.stdout(options.json === true ? `${JSON.stringify(asJson(answer), undefined, 2)}\n` : asText(answer))
     return answer.kind === 'serve' ? EXIT.ok : answer.kind === 'refuse' ? EXIT.refused : EXIT.undetermined
   } catch (error) {

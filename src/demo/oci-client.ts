@@ -24,13 +24,18 @@ type ManifestJson = {
 }
 
 /** Pulls an image whole: manifest, every child, config and layers, each hashed against its digest. */
-export async function pullImage(registryUrl: string, repository: string, reference: string): Promise<PullReport> {
+export async function pullImage(
+  registryUrl: string,
+  repository: string,
+  reference: string,
+): Promise<PullReport> {
   const base = `${registryUrl}/v2/${repository}`
   const head = await fetch(`${base}/manifests/${reference}`, { headers: { accept: ACCEPT } })
   const bytes = Buffer.from(await head.arrayBuffer())
   if (head.status !== 200) return { status: head.status, message: messageOf(bytes), blobs: 0, bytes: 0 }
   const announced = parseDigest(head.headers.get('docker-content-digest') ?? '')
-  if (announced !== digestOf(bytes)) throw new Error(`${repository}:${reference}: the bytes are not those of the digest`)
+  if (announced !== digestOf(bytes))
+    throw new Error(`${repository}:${reference}: the bytes are not those of the digest`)
   const warning = head.headers.get('warning') ?? ''
   const below = await pullNamed(base, bytes)
   if ('refused' in below) return below.refused
@@ -73,7 +78,9 @@ async function get(url: string, digest: string): Promise<{ bytes: Buffer } | { r
 
 function messageOf(body: Buffer): string {
   try {
-    const parsed: { errors?: readonly { code: string; message: string }[] } = JSON.parse(body.toString('utf8'))
+    const parsed: { errors?: readonly { code: string; message: string }[] } = JSON.parse(
+      body.toString('utf8'),
+    )
     const [error] = parsed.errors ?? []
     return error === undefined ? body.toString('utf8') : `${error.code.toLowerCase()}: ${error.message}`
   } catch {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { configure } from '../cli/configure.ts'
@@ -7,6 +7,7 @@ import { start, type Running } from '../cli/serve.ts'
 import { startRegistry, type TestRegistry } from '../testing/registry.ts'
 import { createSigstore } from '../testing/sigstore.ts'
 import { pullImage, type PullReport } from './oci-client.ts'
+import { writeStage } from './configuration.ts'
 import { setStage, type Scene, type Stage } from './scenes.ts'
 import { createScreen, type Screen } from './screen.ts'
 
@@ -22,13 +23,13 @@ type Theatre = { stage: Stage; registry: TestRegistry; running: Running; proxyUr
 
 /** The whole product on one machine without network: registry, private Sigstore, images good and bad, the real proxy. */
 export async function runDemo(options: DemoOptions, io: CommandIo): Promise<number> {
-  const screen = createScreen(io.stdout, options.isTerminal)
+  const screen = createScreen((text) => io.stdout(text), options.isTerminal)
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-demo-'))
   await using registry = await startRegistry()
   try {
     screen.title('Portcullis demo: a registry, a private Sigstore, and the proxy between you and them')
     const stage = await setStage(registry, await createSigstore())
-    const config = await configure(await writeConfiguration(directory, registry, stage), io)
+    const config = await configure(await writeStage(directory, registry, stage), io)
     const running = config === undefined ? undefined : await start(config, io)
     if (running === undefined) return EXIT.usage
     const proxyUrl = `http://127.0.0.1:${running.data.address.port}`
@@ -52,15 +53,24 @@ async function play(theatre: Theatre): Promise<number> {
   screen.title('1. Everything is up: pull each image through the proxy')
   let unexpected = await pullAll(theatre, stage.scenes, ({ expected }) => expected)
 
-  screen.title('2. The registry is gone, and no Sigstore service was ever asked: what was verified is still served, the rest is not')
+  screen.title(
+    '2. The registry is gone, and no Sigstore service was ever asked: what was verified is still served, the rest is not',
+  )
   await registry.stop()
   const judged = stage.scenes.filter(({ expected }) => expected.status !== 502)
   unexpected += await pullAll(theatre, judged, ({ expected }) => expected)
-  const unseen = { repository: 'shop', tag: 'v2.0.0', about: 'never seen before', expected: { status: 503, says: 'held' } }
+  const unseen = {
+    repository: 'shop',
+    tag: 'v2.0.0',
+    about: 'never seen before',
+    expected: { status: 503, says: 'held' },
+  }
   unexpected += await pullAll(theatre, [unseen], ({ expected }) => expected)
   await registry.restart()
 
-  screen.title(unexpected === 0 ? 'All as promised.' : `${unexpected} pulls came out otherwise than promised.`)
+  screen.title(
+    unexpected === 0 ? 'All as promised.' : `${unexpected} pulls came out otherwise than promised.`,
+  )
   return unexpected
 }
 
@@ -84,30 +94,14 @@ function matches(report: PullReport, expected: Scene['expected']): boolean {
   return report.status === expected.status && report.message.includes(expected.says ?? '')
 }
 
-async function waitForPerson({ stage, registry, proxyUrl, screen }: Theatre, options: DemoOptions): Promise<void> {
+async function waitForPerson(
+  { stage, registry, proxyUrl, screen }: Theatre,
+  options: DemoOptions,
+): Promise<void> {
   const proxy = new URL(proxyUrl).host
   screen.title('Try it yourself; Ctrl-C ends it')
   for (const { repository, tag, about } of stage.scenes) {
     screen.line(`  docker pull ${proxy}/${registry.host}/${repository}:${tag}    # ${about}`)
   }
   await options.untilStopped()
-}
-
-async function writeConfiguration(directory: string, registry: TestRegistry, stage: Stage): Promise<string> {
-  const config = {
-    listen: { data: { port: 0 }, admin: { port: 0 } },
-    dataDirectory: 'data',
-    upstreams: { [registry.host]: { url: registry.url, allowPrivateAddresses: true } },
-    defaultUpstream: registry.host,
-    trust: { roots: { demo: { kind: 'pinned', path: 'trusted_root.json' } } },
-    policies: { directory: 'policies' },
-    log: { level: 'silent' },
-  }
-  const { mkdir } = await import('node:fs/promises')
-  await mkdir(join(directory, 'policies'))
-  await writeFile(join(directory, 'policies', 'demo.yaml'), stage.policies)
-  await writeFile(join(directory, 'trusted_root.json'), stage.trustedRoot)
-  // JSON is YAML.
-  await writeFile(join(directory, 'portcullis.yaml'), JSON.stringify(config, undefined, 2))
-  return join(directory, 'portcullis.yaml')
 }

@@ -1,6 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { attestImage, signImage, type EvidenceForm, type Place } from '../testing/evidence.ts'
-import { buildImage, buildIndex, descriptorOf, publishImage, type BuiltImage, type BuiltIndex } from '../testing/images.ts'
+import {
+  buildImage,
+  buildIndex,
+  descriptorOf,
+  publishImage,
+  type BuiltImage,
+  type BuiltIndex,
+} from '../testing/images.ts'
 import type { TestRegistry } from '../testing/registry.ts'
 import { managedSigner, type Signer, type Sigstore } from '../testing/sigstore.ts'
 import { slsaStatement } from '../testing/statements.ts'
@@ -33,7 +40,10 @@ export async function setStage(registry: TestRegistry, sigstore: Sigstore): Prom
   const key = managedSigner(keyPair)
   const publisher = createPublisher(registry, sigstore)
   const scenes = [
-    await publisher.signed('shop', 'v1.4.2', release, { about: 'keyless, bundle (cosign 3)', form: 'referrer' }),
+    await publisher.signed('shop', 'v1.4.2', release, {
+      about: 'keyless, bundle (cosign 3)',
+      form: 'referrer',
+    }),
     await publisher.signed('shop', 'v1.4.1', release, { about: 'keyless, .sig tag (cosign 2)', form: 'tag' }),
     await publisher.multiArch('shop', 'v1.4.0', release),
     await publisher.signed('base', '12.7', key, { about: 'signed with a key', form: 'tag' }),
@@ -97,14 +107,21 @@ function createPublisher(registry: TestRegistry, sigstore: Sigstore) {
       const { manifest } = await signImage(other, sigstore, signer, { form: 'tag' })
       const bytes = registry.manifest(repository, manifest)
       if (bytes === undefined) throw new TypeError('the borrowed signature was not published')
-      registry.putManifest(repository, `sha256-${place.subject.digest.slice(7)}.sig`, bytes.bytes, bytes.mediaType)
+      registry.putManifest(
+        repository,
+        `sha256-${place.subject.digest.slice(7)}.sig`,
+        bytes.bytes,
+        bytes.mediaType,
+      )
       return { repository, tag, about: "another image's signature", expected: { status: 403 } }
     },
     /** The registry answers with other bytes than the digest says. */
     tampered(repository: string, tag: string): Scene {
       const { subject } = publish(repository, tag, build(repository, tag))
       registry.behave(({ url }) =>
-        url.includes(`/manifests/${tag}`) || url.includes(`/manifests/${subject.digest}`) ? 'corrupt' : undefined,
+        url.includes(`/manifests/${tag}`) || url.includes(`/manifests/${subject.digest}`)
+          ? 'corrupt'
+          : undefined,
       )
       return { repository, tag, about: 'bytes changed by the registry', expected: { status: 502 } }
     },

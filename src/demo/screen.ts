@@ -13,7 +13,8 @@ export type Screen = {
 type Style = Parameters<typeof styleText>[0]
 
 export function createScreen(write: (text: string) => void, isTerminal: boolean): Screen {
-  const paint = (style: Style, text: string) => (isTerminal ? styleText(style, text, { validateStream: false }) : text)
+  const paint = (style: Style, text: string) =>
+    isTerminal ? styleText(style, text, { validateStream: false }) : text
   return {
     title: (text) => write(`\n${paint('bold', text)}\n`),
     line: (text) => write(`${text}\n`),
@@ -21,7 +22,10 @@ export function createScreen(write: (text: string) => void, isTerminal: boolean)
       const word = report.status === 200 ? paint('green', 'served ') : paint('red', wordFor(report.status))
       const mark = isExpected ? '' : paint(['bold', 'red'], '  << NOT AS EXPECTED')
       write(`  ${word} ${`${repository}:${tag}`.padEnd(20)} ${about}${mark}\n`)
-      const detail = report.status === 200 ? `${report.blobs} blobs, ${report.bytes} bytes, all digests right` : report.message
+      const detail =
+        report.status === 200
+          ? `${report.blobs} blobs, ${report.bytes} bytes, all digests right`
+          : report.message
       write(`          ${paint('dim', detail)}\n`)
     },
   }

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { describe, test } from 'node:test'
 import { digestOf, digestParts } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
+import { WorkError } from '../work/work-error.ts'
 import { discover } from './discover.ts'
 import { INLINE_READER } from './testing/inline-reader.ts'
 import {
@@ -23,8 +24,12 @@ function find(registry: MemoryRegistry) {
   return discover(SUBJECT, repository, { client: registry.client, reader: INLINE_READER }, never)
 }
 
-const SIGNATURE = (text: string) => ({ 'dev.cosignproject.cosign/signature': text })
-const signature = { mediaType: SIMPLE_SIGNING, bytes: Buffer.from('payload'), annotations: SIGNATURE('one') }
+const signatureOf = (text: string) => ({ 'dev.cosignproject.cosign/signature': text })
+const signature = {
+  mediaType: SIMPLE_SIGNING,
+  bytes: Buffer.from('payload'),
+  annotations: signatureOf('one'),
+}
 const envelope = { mediaType: DSSE, bytes: Buffer.from('envelope'), annotations: { predicateType: 'p' } }
 const bundle = (name: string) => ({ mediaType: BUNDLE, bytes: Buffer.from(name) })
 
@@ -60,7 +65,7 @@ describe('places', () => {
       form: 'simple-signing',
       source: { found: 'signature-tag', manifest: digestOf(sig), blob: digestOf(signature.bytes) },
       bytes: signature.bytes,
-      annotations: SIGNATURE('one'),
+      annotations: signatureOf('one'),
     })
     assert.equal(
       registry.asked.filter((key) => key === listed.digest).length,
@@ -154,6 +159,32 @@ describe('what cannot be had', () => {
     )
   })
 
+  const overloaded = () => Promise.reject(new WorkError('overloaded', 'too much waits'))
+
+  test('a manifest that nobody had time to read is a failure and hides nothing else', async () => {
+    const registry = new MemoryRegistry()
+    registry.putManifest(registry.image([signature]), subjectTag('.sig'))
+    registry.pages = [listOf([registry.referrer([bundle('good')])])]
+    const reader = { ...INLINE_READER, parseManifest: overloaded }
+    const found = await discover(SUBJECT, repository, { client: registry.client, reader }, never)
+    assert.deepEqual([found.candidates, found.rejected], [[], []])
+    assert.deepEqual(found.failures.map(({ what }) => what).toSorted(), [
+      'evidence-manifest',
+      'signature-tag',
+    ])
+  })
+
+  test('nor a list of referrers', async () => {
+    const registry = new MemoryRegistry()
+    registry.putManifest(registry.image([signature]), subjectTag('.sig'))
+    registry.pages = [listOf([])]
+    registry.putManifest(listOf([]), subjectTag(''))
+    const reader = { ...INLINE_READER, readReferrers: overloaded }
+    const found = await discover(SUBJECT, repository, { client: registry.client, reader }, never)
+    assert.equal(found.candidates.length, 1)
+    assert.deepEqual(found.failures.map(({ what }) => what).toSorted(), ['fallback-tag', 'referrers'])
+  })
+
   test('an error that is not the upstream’s is a fault of ours', async () => {
     const registry = new MemoryRegistry()
     registry.client.getReferrers = () => Promise.reject(new TypeError('bug'))
@@ -228,58 +259,13 @@ describe('one bad thing does not hide a good one', () => {
 
   test('two signatures of one payload are two candidates, fetched once', async () => {
     const registry = new MemoryRegistry()
-    const second = { ...signature, annotations: SIGNATURE('two') }
+    const second = { ...signature, annotations: signatureOf('two') }
     registry.putManifest(registry.image([signature, second]), subjectTag('.sig'))
     const { candidates } = await find(registry)
     assert.deepEqual(
       candidates.map((one) => (one.form === 'bundle' ? {} : one.annotations)),
-      [SIGNATURE('two'), SIGNATURE('one')],
+      [signatureOf('two'), signatureOf('one')],
     )
     assert.equal(registry.asked.filter((key) => key === digestOf(signature.bytes)).length, 1)
-  })
-})
-
-describe('limits', () => {
-  test('a flooded .sig tag leaves room for a referrer, and what is over is named', async () => {
-    const registry = new MemoryRegistry()
-    const flood = Array.from({ length: 90 }, (_, n) => ({ ...signature, bytes: Buffer.from(`junk ${n}`) }))
-    registry.putManifest(registry.image(flood), subjectTag('.sig'))
-    registry.pages = [listOf([registry.referrer([bundle('good')])])]
-    const { candidates, rejected } = await find(registry)
-    assert.deepEqual([candidates.length, rejected.length], [64, 27])
-    assert(candidates.some(({ bytes }) => bytes.equals(Buffer.from('good'))))
-  })
-
-  test('the newest referrers are fetched', async () => {
-    const registry = new MemoryRegistry()
-    const entries = Array.from({ length: 70 }, (_, n) => registry.referrer([bundle(`n${n}`)]))
-    registry.pages = [listOf(entries)]
-    const { candidates, rejected } = await find(registry)
-    assert.deepEqual([candidates.length, rejected.length], [64, 6])
-    assert.equal(candidates[0]?.bytes.toString(), 'n69')
-    assert.equal(rejected[0]?.source.manifest, entries[5]?.digest)
-  })
-
-  test('all bytes together', async () => {
-    const registry = new MemoryRegistry()
-    const large = Array.from({ length: 5 }, (_, n) => ({
-      ...envelope,
-      bytes: Buffer.alloc(15 * 1024 * 1024, n),
-    }))
-    registry.putManifest(registry.image(large), subjectTag('.att'))
-    const { candidates, rejected } = await find(registry)
-    assert.deepEqual([candidates.length, rejected.length], [4, 1])
-  })
-
-  test('as many pages as the client reads is said', async () => {
-    const registry = new MemoryRegistry()
-    registry.pages = Array.from({ length: 8 }, () => listOf([]))
-    assert.match((await find(registry)).rejected[0]?.message ?? '', /limit of 8 pages/)
-  })
-
-  test('a list of rubbish is not repeated in full', async () => {
-    const registry = new MemoryRegistry()
-    registry.pages = [listOf(Array.from({ length: 5_000 }, () => null))]
-    assert.equal((await find(registry)).rejected.length, 200)
   })
 })

@@ -7,17 +7,19 @@ import { mayBeEvidence } from './evidence-media-types.ts'
 
 /** What a list of referrers says, in a form that is small however large the list is. */
 export type ReferrerList = {
-  /** The manifests that may be evidence, oldest first as registries list them. */
+  /** The manifests that may be evidence, each once, oldest first as registries list them; of too many the newest. */
   readonly manifests: readonly Digest[]
   /** What is wrong with the list, a line each, and no more of them than somebody reads. */
   readonly problems: readonly string[]
-  /** Why the list was not looked at: it is over a limit, which says nothing about what is in it. */
+  /** Why not all of it was looked at: it is over a limit, which says nothing about what else is in it. */
   readonly overLimit: string | undefined
 }
 
 /** As many as a page holds in 1 MiB and more: an entry takes some 200 bytes. */
 const ENTRIES_MAX = 10_000
 const PROBLEMS_MAX = 200
+/** Far more than are fetched, and few to hand from one thread to another. */
+const MANIFESTS_MAX = 1000
 
 function isList(value: unknown): value is { readonly manifests: readonly unknown[] } {
   return typeof value === 'object' && value !== null && 'manifests' in value && Array.isArray(value.manifests)
@@ -32,15 +34,19 @@ export function readReferrerList(bytes: Buffer): ReferrerList {
   const entries = readEntries(bytes)
   if ('problem' in entries) return { ...none, problems: [entries.problem] }
   if ('overLimit' in entries) return { ...none, overLimit: entries.overLimit }
-  const manifests: Digest[] = []
+  const wanted = new Set<Digest>()
   const problems: string[] = []
   for (const [index, entry] of entries.list.entries()) {
     const descriptor = readEntry(entry, index)
     if (typeof descriptor !== 'string') {
-      if (isWanted(descriptor)) manifests.push(descriptor.digest)
+      if (isWanted(descriptor)) wanted.add(descriptor.digest)
     } else if (problems.length < PROBLEMS_MAX) problems.push(descriptor)
   }
-  return { manifests, problems, overLimit: undefined }
+  const isOver = wanted.size > MANIFESTS_MAX
+  const overLimit = isOver
+    ? `the list of referrers has more than ${MANIFESTS_MAX} that may be evidence`
+    : undefined
+  return { manifests: [...wanted].slice(-MANIFESTS_MAX), problems, overLimit }
 }
 
 type Entries = { list: readonly unknown[] } | { problem: string } | { overLimit: string }

@@ -65,6 +65,10 @@ export function printable(text: string): string {
 
 /** Writes the answer to node's response, the one way by which a custom reason phrase reaches the wire. */
 export function sendAnswer(answer: Answer, outgoing: ServerResponse, method: string): void {
-  outgoing.writeHead(answer.status, answer.reasonPhrase ?? STATUS_CODES[answer.status] ?? 'Unknown', answer.headers)
+  outgoing.writeHead(
+    answer.status,
+    answer.reasonPhrase ?? STATUS_CODES[answer.status] ?? 'Unknown',
+    answer.headers,
+  )
   outgoing.end(method === 'HEAD' ? undefined : answer.body)
 }

@@ -13,13 +13,32 @@ export function upstreamFailureAnswer(error: UpstreamError, what: 'manifest' | '
       return errorAnswer({ status: 404, code: unknown, message: error.message })
     // Docker Hub answers 401 for a repository that does not exist; passing 401 on would ask the client to log in here.
     case 'unauthorized':
-      return errorAnswer({ status: 404, code: 'NAME_UNKNOWN', message: `${error.message} (unknown, or not ours to read)` })
+      return errorAnswer({
+        status: 404,
+        code: 'NAME_UNKNOWN',
+        message: `${error.message} (unknown, or not ours to read)`,
+      })
     case 'forbidden':
-      return errorAnswer({ status: 403, code: 'DENIED', message: error.message, reasonPhrase: 'Denied by upstream' })
+      return errorAnswer({
+        status: 403,
+        code: 'DENIED',
+        message: error.message,
+        reasonPhrase: 'Denied by upstream',
+      })
     case 'rate-limited':
-      return errorAnswer({ status: 429, code: 'TOOMANYREQUESTS', message: error.message, headers: retryAfter })
+      return errorAnswer({
+        status: 429,
+        code: 'TOOMANYREQUESTS',
+        message: error.message,
+        headers: retryAfter,
+      })
     case 'invalid':
-      return errorAnswer({ status: 502, code: 'UNKNOWN', message: error.message, reasonPhrase: `Bad upstream: ${error.message}` })
+      return errorAnswer({
+        status: 502,
+        code: 'UNKNOWN',
+        message: error.message,
+        reasonPhrase: `Bad upstream: ${error.message}`,
+      })
     case 'unavailable':
     case 'timeout':
       return errorAnswer({

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { EVIDENCE_BLOB_BYTES_MAX } from './evidence-types.ts'
+import { finish, STEP_BYTES, type Steps } from './steps.ts'
 
 /** JSON up to this size must be whole; of larger documents only the beginning is looked at. */
-const JSON_CHECKED_BYTES_MAX = 1024 * 1024
+export const EVIDENCE_JSON_BYTES_MAX = 1024 * 1024
 
 /** A byte order mark and white space, and then what JSON, XML and SPDX tag-value begin with. */
 const BEGINNING = /^\uFEFF?[ \t\r\n]*(?:([[{])|<|SPDXVersion:)/
@@ -16,15 +17,23 @@ const TAR_CHECKSUM = /^[ \0]*([0-7]{1,8})[ \0]*$/
 /**
  * Whether bytes are the text of a signature, attestation or SBOM, and no layer that somebody could unpack: gzip, xz and
  * zstd are never UTF-8, bzip2 begins with a letter, and a tar has a header with a checksum however its first file is
- * named. Takes about a tenth of a second for the largest.
+ * named. The last step parses JSON of up to `EVIDENCE_JSON_BYTES_MAX`.
  */
-export function isEvidenceBlob(bytes: Buffer): boolean {
+export function* evidenceLook(bytes: Buffer): Steps<boolean> {
   if (bytes.length > EVIDENCE_BLOB_BYTES_MAX || !isUtf8(bytes) || isTar(bytes)) return false
-  const text = bytes.toString('utf8')
-  const beginning = BEGINNING.exec(text)
-  if (beginning === null || CONTROL_CHARACTER.test(text)) return false
+  const beginning = BEGINNING.exec(bytes.toString('utf8', 0, STEP_BYTES))
+  if (beginning === null) return false
+  for (let at = 0; at < bytes.length; at += STEP_BYTES) {
+    if (CONTROL_CHARACTER.test(bytes.toString('latin1', at, at + STEP_BYTES))) return false
+    yield
+  }
   const isJson = beginning[1] !== undefined
-  return !isJson || bytes.length > JSON_CHECKED_BYTES_MAX || parses(text)
+  return !isJson || bytes.length > EVIDENCE_JSON_BYTES_MAX || parses(bytes.toString('utf8'))
+}
+
+/** `evidenceLook` in one go. */
+export function isEvidenceBlob(bytes: Buffer): boolean {
+  return finish(evidenceLook(bytes))
 }
 
 /** Tools differ in whether they add bytes as signed or unsigned; either sum makes a tar. */

@@ -1,3 +1,5 @@
+import { STEP_BYTES, type Steps } from './steps.ts'
+
 /**
  * The form in which Go's encoding/json compares a key with a field's name, or a coarser one: `ſ` is `s`, the Kelvin
  * sign is `k`, and every lone surrogate is U+FFFD. Two keys of one fold are one key to some reader.
@@ -25,20 +27,17 @@ export function unquote(literal: string): string | undefined {
 }
 
 const [QUOTE, COMMA, BACKSLASH, LETTER_U] = [0x22, 0x2c, 0x5c, 0x75]
-const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
-
-/** Bytes between two steps: about a millisecond. */
-const STEP_BYTES = 128 * 1024
+/** By byte: one level in at `[` and `{`, one out at `]` and `}`. */
+const NESTING = Int8Array.from({ length: 256 }, (_, byte) =>
+  byte === 0x5b || byte === 0x7b ? 1 : byte === 0x5d || byte === 0x7d ? -1 : 0,
+)
 
 /**
  * Which of the names (upper case ASCII, no two with the same first letter) some reader may find as a key of the
- * outermost object or of any further value behind it, as far as the bytes can be read. One pass without an allocation,
- * in steps, since somebody else chooses how many keys there are and how they are written.
+ * outermost object or of any further value behind it, as far as the bytes can be read. One pass, in
+ * steps, since somebody else chooses how many keys there are and how they are written.
  */
-export function* topLevelNames(
-  bytes: Uint8Array,
-  names: readonly string[],
-): Generator<undefined, ReadonlySet<string>, undefined> {
+export function* topLevelNames(bytes: Uint8Array, names: readonly string[]): Steps<ReadonlySet<string>> {
   const found = new Set<string>()
   let depth = 0
   let keyNext = false
@@ -52,41 +51,32 @@ export function* topLevelNames(
     if (stringStart !== -1) {
       if (byte === BACKSLASH) at++
       if (byte !== QUOTE) continue
-      const name = keyNext && depth === 1 ? spelledName(bytes, stringStart, at, names) : undefined
-      if (name !== undefined) found.add(name)
+      if (keyNext && depth === 1) addName(found, bytes.subarray(stringStart, at), names)
       stringStart = -1
       keyNext = false
-    } else if (byte === QUOTE) stringStart = at + 1
-    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
-      depth++
-      keyNext = true
-    } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--
-    else if (byte === COMMA) keyNext = true
+      continue
+    }
+    if (byte === QUOTE) stringStart = at + 1
+    const nesting = NESTING[byte ?? 0] ?? 0
+    depth += nesting
+    if (nesting === 1 || byte === COMMA) keyNext = true
   }
   return found
 }
 
-function spelledName(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  names: readonly string[],
-): string | undefined {
-  const first = letterAt(bytes, start)
-  for (const name of names) {
-    if (name.charCodeAt(0) === first) return spells(bytes, start, end, name) ? name : undefined
-  }
-  return undefined
+function addName(found: Set<string>, key: Uint8Array, names: readonly string[]): void {
+  const first = letterAt(key, 0)
+  for (const name of names) if (name.charCodeAt(0) === first && spells(key, name)) found.add(name)
 }
 
-function spells(bytes: Uint8Array, start: number, end: number, name: string): boolean {
-  let at = start
+function spells(key: Uint8Array, name: string): boolean {
+  let at = 0
   for (let index = 0; index < name.length; index++) {
-    if (at >= end || letterAt(bytes, at) !== name.charCodeAt(index)) return false
-    const byte = bytes[at] ?? 0
+    if (letterAt(key, at) !== name.charCodeAt(index)) return false
+    const byte = key[at] ?? 0
     at += byte === BACKSLASH ? 6 : byte < 0x80 ? 1 : 2
   }
-  return at === end
+  return at === key.length
 }
 
 /** The upper case ASCII letter that the JSON text at `at` stands for by Unicode simple case folding, or another number. */

@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { digestOf, matchesDigest, parseDigest } from './digest.ts'
 import { isEvidenceBlob } from './evidence-blob.ts'
-import {
-  closureOf,
-  foreignUrls,
-  isEvidenceManifest,
-  looksLikeManifest,
-  parseManifest,
-} from './manifest.ts'
+import { closureOf, foreignUrls, isEvidenceManifest, looksLikeManifest, parseManifest } from './manifest.ts'
 
 type Json = Record<string, unknown>
 
@@ -76,6 +70,11 @@ describe('looksLikeManifest', () => {
     'no end': text.slice(0, -20),
     'keys in another case': '{"SCHEMAVERSION":2,"LAYERS":[]}',
     'an escaped key': '{"\\u006danifests":[]}',
+    'a key by dotless i': '{"man\u0131fests":[]}',
+    'a key all in escapes': '{"\\u004D\\u0041\\u004e\\u0049\\u0046\\u0045\\u017F\\u0054\\u0053":[]}',
+    'a key behind a hundred thousand others': `{${'"\\u006danifest":0,'.repeat(100_000)}"manifests":[]}`,
+    'a key behind much space': `${' '.repeat(500_000)}{"manifests":[]}`,
+    'a key behind a long text': `{"a":"${'\\"'.repeat(300_000)}","manifests":[]}`,
     'a key by long s': '{"manife\u017ft\u017f":[]}',
     'layers and config alone': '{"layers":[],"CONFIG":{}}',
     'keys twice': '{"a":1,"a":{"b":[1,{"c":"}"}]},"manifests":[]}',
@@ -107,6 +106,12 @@ describe('looksLikeManifest', () => {
     'an empty object': '{}',
     'an array': '["manifests"]',
     'a text': 'schemaVersion',
+    'keys that only begin or end alike':
+      '{"manifest":[],"manifestss":[],"amanifests":[],"layers ":[],"config":{}}',
+    'keys with escapes of no letters':
+      '{"\\manifests":[],"\\u006anifests":[],"\\u6danifests":[],"manifest\\u":[]}',
+    'keys that are cut': '{"manifest',
+    "a tokenizer's vocabulary": `{${Array.from({ length: 50_000 }, (_, n) => `"\\u0120m${n}":${n}`).join(',')}}`,
     "a scanner's report": '{"SchemaVersion":2,"ArtifactName":"a","Results":[]}',
   }
   for (const [name, document] of Object.entries(no)) {
@@ -180,32 +185,6 @@ describe('isEvidenceManifest', () => {
   for (const [name, manifest] of Object.entries(no)) {
     test(`false: ${name}`, () => assert.equal(isEvidenceManifest(manifest), false))
   }
-})
-
-describe('isEvidenceBlob', () => {
-  const text = JSON.stringify({ payload: 'é'.repeat(100) })
-  const no = {
-    gzip: gzipSync(text),
-    zstd: zstdCompressSync(text),
-    'zstd behind a skippable frame': Buffer.concat([
-      Buffer.from('P*M\x18\x04\x01\x01\x01abcd'),
-      zstdCompressSync(text),
-    ]),
-    brotli: brotliCompressSync(text),
-    xz: Buffer.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 1),
-    bzip2: Buffer.from('BZh91AY&SY'),
-    'an executable in a tar': Buffer.from('a/b\0'.padEnd(512, '\0')),
-    'Latin-1': Buffer.from('é', 'latin1'),
-    'too large': Buffer.alloc(32 * 1024 * 1024 + 1, ' '),
-  }
-  for (const [name, bytes] of Object.entries(no)) {
-    test(`false: ${name}`, () => assert.equal(isEvidenceBlob(bytes), false))
-  }
-  test('true: JSON, XML and SPDX tag-value', () => {
-    for (const document of [text, '<?xml version="1.0"?><bom/>', 'SPDXVersion: SPDX-2.3\n']) {
-      assert.equal(isEvidenceBlob(Buffer.from(document)), true)
-    }
-  })
 })
 
 const IMAGES = new URL('../../../shared/fixtures/images/', import.meta.url)

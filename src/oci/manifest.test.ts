@@ -238,6 +238,26 @@ describe('parseManifest refuses', () => {
     'a url with a bad port': [layer({ urls: ['https://a.example:99999/'] }), 'field'],
     'a platform that is a text': [layer({ platform: 'linux' }), 'field'],
     'a platform whose os is no text': [layer({ platform: { os: 1, architecture: 'a' } }), 'field'],
+    'annotations for show': [
+      image({ annotations: Object.fromEntries(Array.from({ length: 5001 }, (_, n) => [`a${n}`, ''])) }),
+      'limit',
+    ],
+    'annotations for show, a few a layer': [
+      image({
+        layers: Array.from({ length: 1000 }, (_, n) =>
+          descriptor(`${n}`, { annotations: { a: '', b: '', c: '', d: '', e: '', f: '' } }),
+        ),
+      }),
+      'limit',
+    ],
+    'urls for show, a few an entry': [
+      index({
+        manifests: Array.from({ length: 100 }, (_, n) =>
+          descriptor(`${n}`, { urls: Array<string>(11).fill('https://a.example/') }),
+        ),
+      }),
+      'limit',
+    ],
     'too many layers': [image({ layers: Array.from({ length: 1001 }, () => descriptor('a')) }), 'limit'],
     'too many manifests': [
       index({ manifests: Array.from({ length: 1001 }, () => descriptor('a')) }),

@@ -13,13 +13,16 @@ import { EVIDENCE_BLOB_BYTES_MAX, EVIDENCE_CONFIG_TYPES, EVIDENCE_LAYER_TYPES } 
 import { topLevelNames } from './json-text.ts'
 import { ManifestError } from './manifest-error.ts'
 import { MANIFEST_BYTES_MAX, MEDIA_TYPE, type Descriptor, type Manifest } from './manifest-types.ts'
+import { finish, STEP_BYTES, type Steps } from './steps.ts'
 import { parseStrictJson, StrictJsonError } from './strict-json.ts'
 
 const MANIFESTS_MAX = 1000
 const LAYERS_MAX = 1000
 const EVIDENCE_LAYERS_MAX = 100
 /** Of the whole manifest. A cosign signature has five, an entry of an index two or three; all else is for show. */
-const ANNOTATIONS_MAX = 10_000
+const ANNOTATIONS_MAX = 5_000
+/** Of the whole manifest. Foreign layers of Windows have one or two each. */
+const URLS_MAX = 1000
 
 const MANIFEST_FIELDS = fieldNames(
   'schemaVersion',
@@ -78,12 +81,12 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
   }
   if (kind === 'index') {
     const manifests = readDescriptors(fields, 'manifests', MANIFESTS_MAX)
-    checkAnnotations([common, ...manifests])
+    checkTotals(manifests, common)
     return { kind, ...common, manifests }
   }
   const config = parseDescriptor(fields['config'], 'config')
   const layers = readDescriptors(fields, 'layers', LAYERS_MAX)
-  checkAnnotations([common, config, ...layers])
+  checkTotals([config, ...layers], common)
   return { kind, ...common, config, layers }
 }
 
@@ -107,9 +110,9 @@ export function foreignUrls(manifest: Manifest): string[] {
  * wrong with the JSON. The caller limits bytes, and may let others have their turn between two steps; given a prefix, it
  * answers about the keys in the prefix.
  */
-export function* manifestLook(bytes: Buffer): Generator<undefined, boolean, undefined> {
+export function* manifestLook(bytes: Buffer): Steps<boolean> {
   let start = 0
-  while (SKIPPED_BYTES[bytes[start] ?? 0] === 1) start++
+  for (; SKIPPED_BYTES[bytes[start] ?? 0] === 1; start++) if (start % STEP_BYTES === STEP_BYTES - 1) yield
   if (bytes[start] !== OPEN_OBJECT) return false
   const keys = yield* topLevelNames(start === 0 ? bytes : bytes.subarray(start), TELLING_KEYS)
   if (keys.has('MANIFESTS') || keys.has('FSLAYERS')) return true
@@ -119,11 +122,7 @@ export function* manifestLook(bytes: Buffer): Generator<undefined, boolean, unde
 
 /** `manifestLook` in one go. */
 export function looksLikeManifest(bytes: Buffer): boolean {
-  const look = manifestLook(bytes)
-  for (;;) {
-    const step = look.next()
-    if (step.done === true) return step.value
-  }
+  return finish(manifestLook(bytes))
 }
 
 /**
@@ -140,10 +139,14 @@ export function isEvidenceManifest(manifest: Manifest): boolean {
   return [config, ...layers].every(({ size, urls }) => urls === undefined && size <= EVIDENCE_BLOB_BYTES_MAX)
 }
 
-/** Keys of their author's choice are the dearest part of a manifest to hand from a thread to the event loop. */
-function checkAnnotations(holders: readonly Pick<Descriptor, 'annotations'>[]): void {
-  const count = holders.reduce((sum, { annotations }) => sum + Object.keys(annotations).length, 0)
-  if (count > ANNOTATIONS_MAX) throw new ManifestError('limit', `has more than ${ANNOTATIONS_MAX} annotations`)
+/** What each descriptor may have a little of, all together: the event loop goes through it, whoever parsed it. */
+function checkTotals(content: readonly Descriptor[], root: Pick<Manifest, 'annotations'>): void {
+  const annotations = [root, ...content].reduce((sum, one) => sum + Object.keys(one.annotations).length, 0)
+  if (annotations > ANNOTATIONS_MAX) {
+    throw new ManifestError('limit', `has more than ${ANNOTATIONS_MAX} annotations`)
+  }
+  const urls = content.reduce((sum, one) => sum + (one.urls?.length ?? 0), 0)
+  if (urls > URLS_MAX) throw new ManifestError('limit', `has more than ${URLS_MAX} urls`)
 }
 
 function parseJson(bytes: Buffer): unknown {

@@ -33,11 +33,10 @@ export function isSigner(authority: Authority, signer: Signer): boolean {
   )
 }
 
-/** Keyless evidence is only ever verified with a log entry or timestamp; for keys the authority decides. */
-function isLoggedFor(authority: Authority, { logs }: Verified): boolean {
-  return (
-    authority.signer.kind === 'keyless' || authority.signer.transparencyLog === 'optional' || logs.length > 0
-  )
+/** Keyless evidence is only ever verified with a log entry of its own root; for keys the authority decides. */
+export function isLoggedFor({ signer }: Authority, { logs }: Verified): boolean {
+  if (signer.kind === 'keyless' || signer.transparencyLog === 'optional') return true
+  return logs.some(({ trustRoot }) => trustRoot === signer.trustRoot)
 }
 
 /** What satisfies the authority, by signer; empty where a single need is not met. */

@@ -18,7 +18,7 @@ const source = {
   manifest: digestOf(Buffer.from('m')),
   blob: digestOf(Buffer.from('b')),
 } as const
-const log: LogProof = { logId: 'aa', logIndex: '1', promise: true, inclusion: true }
+const log: LogProof = { trustRoot: 'public-good', logId: 'aa', logIndex: '1', promise: true, inclusion: true }
 const { publicKey } = generateKeyPairSync('ed25519')
 const pem = publicKey.export({ type: 'spki', format: 'pem' })
 const KEY: PublicKey = { id: `sha256:${'1'.repeat(64)}`, key: createPublicKey(pem) }
@@ -114,6 +114,18 @@ const VERDICTS: readonly Case[] = [
   ['an identity where a key is expected', policy([keyed('ops')]), [signed(RELEASER)], 'violated'],
   ['the right key, not logged', policy([keyed('ops', 'required')]), [signed(OWNER, [])], 'violated'],
   ['the right key, logged', policy([keyed('ops', 'required')]), [signed(OWNER)], 'satisfied'],
+  [
+    'the right key, in a log of another trust root',
+    policy([keyed('ops', 'required')]),
+    [signed(OWNER, [{ ...log, trustRoot: 'internal' }])],
+    'violated',
+  ],
+  [
+    'the right key, in logs of both trust roots',
+    policy([keyed('ops', 'required')]),
+    [signed(OWNER, [{ ...log, trustRoot: 'internal' }, log])],
+    'satisfied',
+  ],
   ['any one authority', policy([keyed('ops'), keyless('release', RELEASE)]), [signed(RELEASER)], 'satisfied'],
   ['all attestations', PROVEN, [attested(RELEASER, PROVENANCE), attested(RELEASER, SBOM)], 'satisfied'],
   ['one attestation of two', PROVEN, [attested(RELEASER, PROVENANCE)], 'violated'],
@@ -193,6 +205,14 @@ const REASONS: readonly ReasonCase[] = [
     [],
     'not-logged',
     /without a log entry/,
+  ],
+  [
+    'a log entry of another trust root',
+    policy([keyed('ops', 'required')]),
+    [signed(OWNER, [{ ...log, trustRoot: 'internal' }])],
+    [],
+    'not-logged',
+    /^a signature by the right key in a log of trust root internal only$/,
   ],
   [
     'attestations only',

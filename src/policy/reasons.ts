@@ -1,5 +1,5 @@
 import type { EvidenceFailure, FailureCode, Signer, Verified } from '../verify/types.ts'
-import { isSigner, meets, needsOf, type Need } from './authority.ts'
+import { isLoggedFor, isSigner, meets, needsOf, type Need } from './authority.ts'
 import { matcherText } from './matcher.ts'
 import type { Authority, Reason } from './types.ts'
 
@@ -56,9 +56,9 @@ function reasonOf(
 ): Reason | undefined {
   const base = { authority: authority.name, expected: expectation(authority, need) }
   const ofKind = verified.filter((one) => meets(need, one))
-  const [own] = ofKind.filter((one) => isSigner(authority, one.signer))
+  const own = ofKind.filter((one) => isSigner(authority, one.signer))
   const [foreign] = ofKind.filter((one) => !isSigner(authority, one.signer))
-  if (own !== undefined) return notLogged(authority, need, ofKind, base)
+  if (own.length > 0) return notLogged(authority, need, own, base)
   if (foreign !== undefined) {
     return { ...base, code: wrongSigner(authority), found: `${nounOf(need)} ${signerText(foreign.signer)}` }
   }
@@ -72,18 +72,17 @@ type Base = Pick<Reason, 'authority' | 'expected'>
 function notLogged(
   authority: Authority,
   need: Need,
-  ofKind: readonly Verified[],
+  own: readonly Verified[],
   base: Base,
 ): Reason | undefined {
-  const { signer } = authority
-  if (signer.kind === 'keyless' || signer.transparencyLog === 'optional') return undefined
-  if (ofKind.some((one) => isSigner(authority, one.signer) && one.logs.length > 0)) return undefined
-  const expected = `a log entry of trust root ${signer.trustRoot}`
+  if (own.some((one) => isLoggedFor(authority, one))) return undefined
+  const roots = [...new Set(own.flatMap(({ logs }) => logs.map(({ trustRoot }) => trustRoot)))]
+  const entry = roots.length === 0 ? 'without a log entry' : `in a log of trust root ${listText(roots)} only`
   return {
     ...base,
     code: 'not-logged',
-    found: `${nounOf(need)} by the right key without a log entry`,
-    expected,
+    found: `${nounOf(need)} by the right key ${entry}`,
+    expected: `a log entry of trust root ${authority.signer.trustRoot}`,
   }
 }
 

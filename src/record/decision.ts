@@ -57,7 +57,9 @@ function because({ verdict }: PolicyResult): readonly string[] {
           : `${authority}: ${signer.identity.subject} (${signer.identity.issuer})`,
       )
     case 'violated':
-      return verdict.reasons.map((reason) => `${reason.code}: found ${reason.found}, expected ${reason.expected}`)
+      return verdict.reasons.map(
+        (reason) => `${reason.code}: found ${reason.found}, expected ${reason.expected}`,
+      )
     case 'undetermined':
       return verdict.causes.map((cause) => `${cause.dependency}: ${cause.message}`)
   }

@@ -2,17 +2,27 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { createTally } from './tally.ts'
 
 /** Seconds. Warm answers are well under a millisecond, cold ones are a few upstream round trips. */
-const DURATION_BUCKETS = [0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const DURATION_BUCKETS = [
+  0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+]
 
 /** Every metric there is. Labels come from closed sets: configured registries, routes, codes; never names from outside. */
-export type Metrics = ReturnType<typeof createMetrics>
+export type Metrics = {
+  readonly registry: Registry
+} & ReturnType<typeof pullMetrics> &
+  ReturnType<typeof verdictMetrics> &
+  ReturnType<typeof transferMetrics>
 
-export function createMetrics(options: { processMetrics: boolean } = { processMetrics: true }) {
+export function createMetrics(): Metrics {
   const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  return { registry, ...pullMetrics(registry), ...verdictMetrics(registry), ...transferMetrics(registry) }
+}
+
+/** The way of a pull. */
+function pullMetrics(registry: Registry) {
   const registers = [registry]
-  if (options.processMetrics) collectDefaultMetrics({ register: registry })
   return {
-    registry,
     httpRequests: createTally(
       {
         name: 'portcullis_http_requests_total',
@@ -29,18 +39,6 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
       },
       registry,
     ),
-    reasons: new Counter({
-      name: 'portcullis_violations_total',
-      help: 'Manifest requests that violate a policy, by reason and the mode of that policy.',
-      labelNames: ['reason', 'mode'] as const,
-      registers,
-    }),
-    causes: new Counter({
-      name: 'portcullis_undetermined_total',
-      help: 'Manifest requests that could not be judged, by the dependency that was missing.',
-      labelNames: ['dependency', 'mode'] as const,
-      registers,
-    }),
     pullDuration: new Histogram({
       name: 'portcullis_pull_duration_seconds',
       help: 'Time from a parsed manifest request to its answer.',
@@ -55,12 +53,56 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
       buckets: DURATION_BUCKETS,
       registers,
     }),
+  }
+}
+
+/** What was decided, and why. */
+function verdictMetrics(registry: Registry) {
+  const registers = [registry]
+  return {
+    reasons: new Counter({
+      name: 'portcullis_violations_total',
+      help: 'Manifest requests that violate a policy, by reason and the mode of that policy.',
+      labelNames: ['reason', 'mode'] as const,
+      registers,
+    }),
+    causes: new Counter({
+      name: 'portcullis_undetermined_total',
+      help: 'Manifest requests that could not be judged, by the dependency that was missing.',
+      labelNames: ['dependency', 'mode'] as const,
+      registers,
+    }),
     evidenceFailures: new Counter({
       name: 'portcullis_evidence_failures_total',
       help: 'Candidates that proved nothing, by the kind of failure.',
       labelNames: ['code'] as const,
       registers,
     }),
+    decisionsRecorded: new Counter({
+      name: 'portcullis_decisions_recorded_total',
+      help: 'Decisions written durably (first of their kind) or counted (repeats).',
+      labelNames: ['kind'] as const,
+      registers,
+    }),
+    policies: new Gauge({
+      name: 'portcullis_policies',
+      help: 'Loaded policies by mode.',
+      labelNames: ['mode'] as const,
+      registers,
+    }),
+    trustInfo: new Gauge({
+      name: 'portcullis_trust_root_info',
+      help: 'Loaded trust roots; the value is 1.',
+      labelNames: ['root', 'version'] as const,
+      registers,
+    }),
+  }
+}
+
+/** Bytes in and out. */
+function transferMetrics(registry: Registry) {
+  const registers = [registry]
+  return {
     upstreamRequests: new Counter({
       name: 'portcullis_upstream_requests_total',
       help: 'Requests sent to upstream registries by result.',
@@ -83,24 +125,6 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
       name: 'portcullis_store_faults_total',
       help: 'Local disk faults that were survived by not caching.',
       labelNames: ['operation'] as const,
-      registers,
-    }),
-    decisionsRecorded: new Counter({
-      name: 'portcullis_decisions_recorded_total',
-      help: 'Decisions written durably (first of their kind) or counted (repeats).',
-      labelNames: ['kind'] as const,
-      registers,
-    }),
-    policies: new Gauge({
-      name: 'portcullis_policies',
-      help: 'Loaded policies by mode.',
-      labelNames: ['mode'] as const,
-      registers,
-    }),
-    trustInfo: new Gauge({
-      name: 'portcullis_trust_root_info',
-      help: 'Loaded trust roots; the value is 1.',
-      labelNames: ['root', 'version'] as const,
       registers,
     }),
   }

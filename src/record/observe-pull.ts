@@ -3,7 +3,11 @@ import type { Decision } from './decision.ts'
 import type { Logger } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
-type ObservedPull = { readonly decision: Decision; readonly outcome: Outcome; readonly cache: 'warm' | 'cold' }
+type ObservedPull = {
+  readonly decision: Decision
+  readonly outcome: Outcome
+  readonly cache: 'warm' | 'cold'
+}
 
 /** Counts every pull, and logs those that are not simply served. */
 export function observePull(deps: {
@@ -17,11 +21,16 @@ export function observePull(deps: {
     const results = unsatisfied(answer)
     if (results.length === 0) return
     for (const { mode, verdict } of results) {
-      if (verdict.kind === 'violated') for (const { code } of verdict.reasons) metrics.reasons.inc({ reason: code, mode })
-      if (verdict.kind === 'undetermined') for (const { dependency } of verdict.causes) metrics.causes.inc({ dependency, mode })
+      if (verdict.kind === 'violated')
+        for (const { code } of verdict.reasons) metrics.reasons.inc({ reason: code, mode })
+      if (verdict.kind === 'undetermined')
+        for (const { dependency } of verdict.causes) metrics.causes.inc({ dependency, mode })
     }
     const { id, subject, results: because } = answer.decision
-    log.warn({ event: 'pull', decision: id, ...subject, outcome: outcomeLabel(answer), results: because }, 'policy not satisfied')
+    log.warn(
+      { event: 'pull', decision: id, ...subject, outcome: outcomeLabel(answer), results: because },
+      'policy not satisfied',
+    )
   }
 }
 

@@ -58,13 +58,15 @@ export async function answerBlob(
     }
     if (!isVouchedFor(admission)) await assertMember({ repository, client: to.client }, digest, deps)
     const answer = await open(request, digest, { admission, client: to.client }, deps)
-    if (answer.kind === 'body' && !deps.state.hasBlob(repository, digest)) deps.state.addBlob(repository, digest)
+    if (answer.kind === 'body' && !deps.state.hasBlob(repository, digest))
+      deps.state.addBlob(repository, digest)
     count(answer.kind)
     return await send(digest, { answer, admission, outgoing: to.outgoing }, deps)
   } catch (error) {
     count('failed')
     if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'blob')
-    if (error instanceof WorkError) return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: error.message })
+    if (error instanceof WorkError)
+      return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: error.message })
     throw error
   }
 }
@@ -78,8 +80,10 @@ async function admit(repository: Repository, digest: Digest, deps: BlobRouteDeps
   // Signatures and attestations are let through without a policy, so what they name must be looked at.
   const evidence = await bestOf(repository, deps.state.evidenceParentsOfBlob(repository, digest), deps)
   if (evidence === 'serve') return { kind: 'evidence' }
-  if (images === 'hold') return denied(503, 'the image that this blob belongs to cannot be verified now; retry later')
-  if (images === 'refuse') return denied(403, 'the image that this blob belongs to is blocked; pull the image to see why')
+  if (images === 'hold')
+    return denied(503, 'the image that this blob belongs to cannot be verified now; retry later')
+  if (images === 'refuse')
+    return denied(403, 'the image that this blob belongs to is blocked; pull the image to see why')
   return denied(404, 'no image that was let through from this repository names this blob')
 }
 
@@ -108,7 +112,8 @@ async function outcomeOf(judging: Promise<Judged>): Promise<Outcome['kind']> {
   try {
     return enforce((await judging).judgement).kind
   } catch (error) {
-    if (error instanceof UpstreamError || error instanceof DeadlineError || error instanceof WorkError) return 'hold'
+    if (error instanceof UpstreamError || error instanceof DeadlineError || error instanceof WorkError)
+      return 'hold'
     throw error
   }
 }
@@ -127,7 +132,8 @@ async function assertMember(
     await client.headBlob(repository, digest, deadline())
     state.addBlob(repository, digest)
   } catch (error) {
-    const isOutage = error instanceof UpstreamError && (error.code === 'unavailable' || error.code === 'timeout')
+    const isOutage =
+      error instanceof UpstreamError && (error.code === 'unavailable' || error.code === 'timeout')
     const isNamed = state.parentsOfBlob(repository, digest).length > 0
     if (!isOutage || !isNamed) throw error
   }
@@ -162,7 +168,11 @@ async function open(
 
 async function send(
   digest: Digest,
-  { answer, admission, outgoing }: { answer: BlobAnswer | BlobHeadAnswer; admission: Admission; outgoing: ServerResponse },
+  {
+    answer,
+    admission,
+    outgoing,
+  }: { answer: BlobAnswer | BlobHeadAnswer; admission: Admission; outgoing: ServerResponse },
   deps: Pick<BlobRouteDeps, 'runner' | 'deadline'>,
 ): Promise<Answer | 'sent'> {
   switch (answer.kind) {
@@ -186,7 +196,11 @@ async function send(
 type BodyAnswer = BlobAnswer & { kind: 'body' }
 
 /** Breaks the connection where the body breaks off: the client must not take a part for the whole. */
-async function stream(digest: Digest, { body, size, range }: BodyAnswer, outgoing: ServerResponse): Promise<void> {
+async function stream(
+  digest: Digest,
+  { body, size, range }: BodyAnswer,
+  outgoing: ServerResponse,
+): Promise<void> {
   const head = headOf(digest, size)
   if (range === undefined || size === undefined) {
     outgoing.writeHead(200, head)
@@ -207,7 +221,11 @@ async function checkedEvidence(
 ): Promise<Answer> {
   if (size === undefined || size > EVIDENCE_BLOB_BYTES_MAX) {
     body.destroy()
-    return errorAnswer({ status: 404, code: 'BLOB_UNKNOWN', message: 'larger than any signature or attestation' })
+    return errorAnswer({
+      status: 404,
+      code: 'BLOB_UNKNOWN',
+      message: 'larger than any signature or attestation',
+    })
   }
   const bytes = await buffer(body)
   const isEvidence = await runner.isEvidenceBlob(bytes, deadline())
@@ -228,10 +246,19 @@ function headOf(digest: Digest, size: number | undefined): Record<string, string
 }
 
 function redirect(location: string): Answer {
-  return { status: 307, headers: { location, 'content-length': '0', 'cache-control': 'no-store' }, body: Buffer.alloc(0) }
+  return {
+    status: 307,
+    headers: { location, 'content-length': '0', 'cache-control': 'no-store' },
+    body: Buffer.alloc(0),
+  }
 }
 
 function unsatisfiable(size: number): Answer {
   const headers = { 'content-range': contentRange(undefined, size) }
-  return errorAnswer({ status: 416, code: 'UNSUPPORTED', message: 'no byte of the blob is in that range', headers })
+  return errorAnswer({
+    status: 416,
+    code: 'UNSUPPORTED',
+    message: 'no byte of the blob is in that range',
+    headers,
+  })
 }

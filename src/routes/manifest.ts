@@ -5,13 +5,13 @@ import { digestOf, type Digest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
 import { repositoryName, type ManifestReference } from '../oci/reference.ts'
 import type { Mode } from '../policy/types.ts'
-import type { Pull, PullAnswer } from '../pull.ts'
+import type { PullAnswer, Puller } from '../pull.ts'
 import type { FetchedManifest } from '../upstream/manifest-source.ts'
 import { UpstreamError } from '../upstream/types.ts'
 import type { RoutedRequest } from './request.ts'
 
 export type ManifestRouteDeps = {
-  pull: Pull
+  puller: Pick<Puller, 'pull'>
   modeOf(repositoryName: string): Mode
   /** `auto`: clients that would ask the real registry after a refusal get one that leaves them nothing to ask for. */
   hardStop: 'auto' | 'off'
@@ -21,7 +21,14 @@ export type ManifestRouteDeps = {
   onError(error: unknown): void
 }
 
-export type ManifestRoute = (request: RoutedRequest, reference: ManifestReference) => Promise<Answer>
+export type ManifestRoute = {
+  answer(request: RoutedRequest, reference: ManifestReference): Promise<Answer>
+  /** An answer that is no manifest, as a client must get it that would go on to the real registry. */
+  final(answer: Answer, asker: Asker, reference: ManifestReference): Answer
+}
+
+/** Who asks, and under which rule; `repositoryName` may be of a registry that is not configured. */
+type Asker = { readonly method: string; readonly fallsBack: boolean; readonly repositoryName: string }
 
 /** Refusal documents by digest. One that is forgotten is still refused: no registry has that digest. */
 const REFUSALS_MAX = 10_000
@@ -36,18 +43,25 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
   // The whole head of a warm answer, made once.
   const heads = new WeakMap<FetchedManifest, ReturnType<typeof headsOf>>()
 
-  return async function answerManifest(request, reference) {
-    const refusal = reference.kind === 'digest' ? refusals.get(reference.digest) : undefined
-    if (refusal !== undefined) return refusal
-    const answer = await judgedAnswer(request, reference)
-    if (answer.status < 400 || deps.hardStop === 'off' || !request.fallsBack || request.method !== 'HEAD') return answer
-    if (deps.modeOf(repositoryName(request.repository)) !== 'enforce') return answer
-    return hardStop(answer, reference)
+  return {
+    async answer(request, reference) {
+      const refusal = reference.kind === 'digest' ? refusals.get(reference.digest) : undefined
+      if (refusal !== undefined) return refusal
+      const answer = await judgedAnswer(request, reference)
+      if (answer.status < 400) return answer
+      return final(answer, { ...request, repositoryName: repositoryName(request.repository) }, reference)
+    },
+    final,
+  }
+
+  function final(answer: Answer, asker: Asker, reference: ManifestReference): Answer {
+    if (deps.hardStop === 'off' || !asker.fallsBack || asker.method !== 'HEAD') return answer
+    return deps.modeOf(asker.repositoryName) === 'enforce' ? hardStop(answer, reference) : answer
   }
 
   async function judgedAnswer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
     try {
-      const pulled = await deps.pull({ repository: request.repository, reference, deadline: deps.deadline })
+      const pulled = await deps.puller.pull({ repository: request.repository, reference, deadline: deps.deadline })
       deps.onPull(pulled)
       return pulled.kind === 'serve' ? served(request, reference, pulled) : refused(pulled)
     } catch (error) {
@@ -55,7 +69,12 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
       // Not thrown on: whatever went wrong here, a client that falls back must find its way closed all the same.
       deps.onError(error)
       const message = 'internal error; nothing was let through; see the log of the proxy'
-      return errorAnswer({ status: 503, code: 'UNAVAILABLE', message, reasonPhrase: 'Internal error; see the log' })
+      return errorAnswer({
+        status: 503,
+        code: 'UNAVAILABLE',
+        message,
+        reasonPhrase: 'Internal error; see the log',
+      })
     }
   }
 
@@ -95,7 +114,8 @@ function refused(pulled: PullAnswer & { kind: 'refuse' | 'hold' }): Answer {
   const { kind, line: message, reasonPhrase, decision } = pulled
   const id = { 'x-portcullis-decision-id': decision.id }
   const facts = factsOf(pulled)
-  if (kind === 'refuse') return errorAnswer({ status: 403, code: 'DENIED', message, reasonPhrase, headers: id, facts })
+  if (kind === 'refuse')
+    return errorAnswer({ status: 403, code: 'DENIED', message, reasonPhrase, headers: id, facts })
   const headers = { ...id, 'retry-after': String(RETRY_AFTER_SECONDS) }
   return errorAnswer({ status: 503, code: 'UNAVAILABLE', message, reasonPhrase, headers, facts })
 }

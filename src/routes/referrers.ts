@@ -77,7 +77,8 @@ function failure(error: unknown): Answer {
     const message = `upstream lists referrers in a document that ${error.message}`
     return upstreamFailureAnswer(new UpstreamError('invalid', message, { cause: error }), 'manifest')
   }
-  if (error instanceof WorkError) return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: error.message })
+  if (error instanceof WorkError)
+    return errorAnswer({ status: 503, code: 'UNAVAILABLE', message: error.message })
   throw error
 }
 

@@ -14,7 +14,10 @@ export async function answerTags(
     const { tags, more } = await client.getTags(request.repository, page, signal)
     const body = Buffer.from(JSON.stringify({ name: request.repository.name, tags }))
     const last = tags.at(-1)
-    const link = more && last !== undefined ? { link: `<${nextPage(request, page.n ?? tags.length, last)}>; rel="next"` } : {}
+    const link =
+      more && last !== undefined
+        ? { link: `<${nextPage(request, page.n ?? tags.length, last)}>; rel="next"` }
+        : {}
     return { status: 200, headers: { ...jsonHead(body), ...link }, body }
   } catch (error) {
     if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'name')
@@ -37,5 +40,9 @@ function jsonHead(body: Buffer): Record<string, string> {
 }
 
 export function unknownRegistry(registry: string): Answer {
-  return errorAnswer({ status: 404, code: 'NAME_UNKNOWN', message: `registry ${registry} is not configured here` })
+  return errorAnswer({
+    status: 404,
+    code: 'NAME_UNKNOWN',
+    message: `registry ${registry} is not configured here`,
+  })
 }

@@ -41,7 +41,8 @@ describe('closures', () => {
     const { state } = openState()
     const blob = digest('base layer')
     const parents = Array.from({ length: 70 }, (_, index) => digest(`parent ${index}`))
-    for (const parent of parents) state.addClosure(repository, parent, { children: [], blobs: [blob, blob], isEvidence: false })
+    for (const parent of parents)
+      state.addClosure(repository, parent, { children: [], blobs: [blob, blob], isEvidence: false })
     assert.deepEqual(state.parentsOfBlob(repository, blob), parents.toReversed().slice(0, 64))
     state.addClosure(repository, parents[0]!, { children: [], blobs: [blob], isEvidence: false })
     assert.equal(state.parentsOfBlob(repository, blob)[0], parents[0], 'let through again')
@@ -181,6 +182,28 @@ describe('evidence', () => {
     assert.deepEqual(kept, ['a', 'c'])
     assert.ok(Number(database.prepare('SELECT sum(size) AS n FROM evidence').get()?.['n']) <= 10_000)
     assert.equal(state.decisions(10).length, 1)
+  })
+
+  it('of one image is kept up to 4 MiB: the first candidates that fit, annotations included', () => {
+    const { state } = openState()
+    const candidate = (name: string, size: number, annotation = '') =>
+      ({
+        form: 'dsse',
+        source: { ...source, blob: digest(name) },
+        bytes: Buffer.alloc(size, 1),
+        annotations: { a: annotation },
+      }) as const
+    const mib = 1024 * 1024
+    const candidates = [
+      candidate('first', 2 * mib),
+      candidate('too large', 3 * mib),
+      candidate('too large by its annotations', mib, 'x'.repeat(2 * mib)),
+      candidate('second', 1 * mib, 'x'.repeat(mib)),
+      candidate('one byte too many', 1),
+    ]
+    state.setEvidence(repository, digest('image'), { candidates, rejected: [], failures: [] }, new Date(5))
+    const kept = state.getEvidence(repository, digest('image'))?.discovery.candidates
+    assert.deepEqual(kept, [candidates[0], candidates[3]])
   })
 
   it('larger than the budget is not kept, nor is what it replaces', () => {

@@ -7,14 +7,15 @@ import type { Evidence } from './evidence.ts'
 import { assertNamesSigner, integratedTime, isIntotoV001, isValidAt, verifyIntotoV001 } from './log-entry.ts'
 import type { SignatureContent } from './signature-content.ts'
 import type { Timestamp } from './timestamp.ts'
-import type { LogProof, VerifiedTime } from './types.ts'
+import type { LogProof, TrustRoot, VerifiedTime } from './types.ts'
 
 /** Who is said to have signed, and what vouches for it. */
 export type Claimant = {
   readonly key: SignedEntity['key']
   /** Whether this is the DER of the very certificate or SubjectPublicKeyInfo: what a log entry must name. */
   readonly isSigner: (der: Buffer) => boolean
-  readonly trust: TrustMaterial
+  /** Who vouches for it: nothing of another root counts. */
+  readonly root: Pick<TrustRoot, 'name' | 'material'>
   /** A keyless signature needs a log entry, a time and an SCT: the certificate outlived its key within minutes. */
   readonly kind: 'keyless' | 'key'
 }
@@ -47,6 +48,12 @@ function known(evidence: TimedEvidence, trust: TrustMaterial): TimedEvidence {
       (timestamp) => authorityOf(timestamp, trust.timestampAuthorities) !== undefined,
     ),
   }
+}
+
+/** Whether there is anything in the evidence that this root could vouch for. */
+export function isWitness({ material }: TrustRoot, evidence: TimedEvidence): boolean {
+  const { entries, timestamps } = known(evidence, material)
+  return entries.length + timestamps.length > 0
 }
 
 /** Only a promise signs the time of an entry; beside a bare proof the time is whatever somebody wrote there. */
@@ -116,8 +123,13 @@ function distinct<T>(items: readonly T[], keyOf: (item: T) => string): readonly 
   return [...new Map(items.toReversed().map((item) => [keyOf(item), item])).values()].toReversed()
 }
 
-function logsOf(entries: readonly TransparencyLogEntry[]): readonly LogProof[] {
+function distinctTimes(times: readonly VerifiedTime[]): readonly VerifiedTime[] {
+  return distinct(times, ({ source, authority }) => `${source}:${authority}`)
+}
+
+function logsOf(entries: readonly TransparencyLogEntry[], trustRoot: string): readonly LogProof[] {
   const logs = entries.map((entry) => ({
+    trustRoot,
     logId: entry.logId.keyId.toString('hex'),
     logIndex: entry.logIndex,
     promise: entry.inclusionPromise !== undefined,
@@ -143,7 +155,7 @@ function assertEnough(evidence: TimedEvidence, claimant: Claimant): void {
  * the trust knows must verify. Throws EvidenceError, or whatever the library throws on malformed input.
  */
 export function prove(evidence: TimedEvidence, claimant: Claimant, signature: SignatureContent): Proof {
-  const { trust } = claimant
+  const { name, material: trust } = claimant.root
   const ours = known(evidence, trust)
   assertEnough(ours, claimant)
   const needed = claimant.kind === 'keyless' ? 1 : 0
@@ -160,7 +172,15 @@ export function prove(evidence: TimedEvidence, claimant: Claimant, signature: Si
     assertNamesSigner(entry, claimant.isSigner)
   }
   return {
-    logs: logsOf(ours.entries),
-    times: distinct(times, ({ source, authority }) => `${source}:${authority}`),
+    logs: logsOf(ours.entries, name),
+    times: distinctTimes(times),
+  }
+}
+
+/** What several roots say of one signature: a log of each, and one time of an authority that both know. */
+export function unite(proofs: readonly Proof[]): Proof {
+  return {
+    logs: proofs.flatMap(({ logs }) => logs),
+    times: distinctTimes(proofs.flatMap(({ times }) => times)),
   }
 }

@@ -72,6 +72,8 @@ export type Signer =
 
 /** One log entry that was verified and is bound to this signature, key and payload. */
 export type LogProof = {
+  /** Name of the trust root that knows the log: two roots may know one log, and each vouches for its own entries only. */
+  readonly trustRoot: string
   /** Hex of the log id in the trust root: distinct ids are distinct logs. */
   readonly logId: string
   readonly logIndex: string

@@ -1,13 +1,13 @@
-import { hash, type KeyObject } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { TrustMaterial } from '@sigstore/verify'
 import { Certificate } from './certificate.ts'
 import { claimOf } from './claim.ts'
 import { EvidenceError, mostTelling, toEvidenceError, toFailure } from './evidence-error.ts'
 import type { Evidence } from './evidence.ts'
 import { identityOf } from './fulcio.ts'
-import { prove, type Claimant, type Proof, type TimedEvidence } from './proof.ts'
+import { isWitness, prove, unite, type Claimant, type Proof, type TimedEvidence } from './proof.ts'
 import { readEvidence } from './read-evidence.ts'
-import { signatureContent } from './signature-content.ts'
+import { signatureContent, type SignatureContent } from './signature-content.ts'
 import { parseTimestamp } from './timestamp.ts'
 import type { Candidate, CandidateResult, PublicKey, Signer, TrustRoot, VerificationInput } from './types.ts'
 
@@ -51,23 +51,23 @@ function leafOf(certificates: readonly Buffer[]): Certificate {
 }
 
 /** Runs every attempt; one that succeeds is enough, and then why others failed does not matter. */
-function* attemptAll<T>(
+function* attemptAll<T, R>(
   options: readonly T[],
   cost: number,
-  attempt: (option: T) => SignedBy | undefined,
-): Steps<{ readonly signed: readonly SignedBy[]; readonly error: EvidenceError | undefined }> {
-  const signed: SignedBy[] = []
+  attempt: (option: T) => R | undefined,
+): Steps<{ readonly found: readonly R[]; readonly error: EvidenceError | undefined }> {
+  const found: R[] = []
   const errors: EvidenceError[] = []
   for (const option of options) {
     yield cost
     try {
       const result = attempt(option)
-      if (result !== undefined) signed.push(result)
+      if (result !== undefined) found.push(result)
     } catch (error) {
       errors.push(toEvidenceError(error))
     }
   }
-  return { signed, error: mostTelling(errors) }
+  return { found, error: mostTelling(errors) }
 }
 
 function* proveKeyless(
@@ -80,25 +80,30 @@ function* proveKeyless(
   const signature = signatureContent(evidence.content, input.artifact, undefined)
   const key = { $case: 'certificate' as const, certificate: leaf }
   const isSigner = (der: Buffer): boolean => leaf.der.equals(der)
-  const attempt = ({ name, material }: TrustRoot): SignedBy => ({
-    signer: { kind: 'keyless', trustRoot: name, identity },
-    ...prove(timed, { kind: 'keyless', key, isSigner, trust: material }, signature),
+  const attempt = (root: TrustRoot): SignedBy => ({
+    signer: { kind: 'keyless', trustRoot: root.name, identity },
+    ...prove(timed, { kind: 'keyless', key, isSigner, root }, signature),
   })
-  const { signed, error } = yield* attemptAll(input.roots, proofCostOf(evidence), attempt)
-  if (signed.length > 0) return signed
+  const { found, error } = yield* attemptAll(input.roots, proofCostOf(evidence), attempt)
+  if (found.length > 0) return found
   throw (
     error ?? new EvidenceError('certificate', 'signed with a certificate, and no trust root is configured')
   )
 }
 
-/** Logs and timestamp authorities of all roots: a key belongs to none of them, and any may have witnessed its use. */
-function witnesses(roots: readonly TrustRoot[], key: PublicKey): TrustMaterial {
+type Owner = { readonly key: PublicKey; readonly signature: SignatureContent }
+
+/** A key is of no root: each may have witnessed its use, with its own logs and timestamp authorities only. */
+function witnessedBy(root: TrustRoot, key: PublicKey): Claimant {
+  const publicKey = (): ReturnType<TrustMaterial['publicKey']> => ({
+    publicKey: key.key,
+    validFor: () => true,
+  })
   return {
-    certificateAuthorities: [],
-    ctlogs: [],
-    tlogs: roots.flatMap(({ material }) => material.tlogs),
-    timestampAuthorities: roots.flatMap(({ material }) => material.timestampAuthorities),
-    publicKey: () => ({ publicKey: key.key, validFor: () => true }),
+    kind: 'key',
+    key: { $case: 'public-key', hint: '' },
+    isSigner: (der) => `sha256:${hash('sha256', der, 'hex')}` === key.id,
+    root: { name: root.name, material: { ...root.material, publicKey } },
   }
 }
 
@@ -108,25 +113,26 @@ function* proveKeys(
   timed: TimedEvidence,
   input: SubjectInput,
 ): Steps<readonly SignedBy[]> {
-  const attempt = (key: PublicKey): SignedBy | undefined => {
+  // Before the costlier witnesses: with many keys all but one end here.
+  const { found: owners, error } = yield* attemptAll(input.keys, 0, (key): Owner | undefined => {
     const signature = signatureContent(evidence.content, input.artifact, key.scheme)
-    // Before the costlier witnesses: with many keys all but one end here. It need not be verified twice.
     if (!signature.verifySignature(key.key)) return undefined
-    const proven = { ...signature, verifySignature: (other: KeyObject) => other === key.key }
-    const claimant: Claimant = {
-      kind: 'key',
-      key: { $case: 'public-key', hint: '' },
-      isSigner: (der) => `sha256:${hash('sha256', der, 'hex')}` === key.id,
-      trust: witnesses(input.roots, key),
-    }
-    const proof = prove(timed, claimant, proven)
-    return { signer: { kind: 'key', key: key.id }, ...proof }
+    // Has just been verified, and the library need not do so again.
+    return { key, signature: { ...signature, verifySignature: (other) => other === key.key } }
+  })
+  const witnesses = input.roots.filter((root) => isWitness(root, timed))
+  const errors = error === undefined ? [] : [error]
+  const signed: SignedBy[] = []
+  for (const { key, signature } of owners) {
+    const attempt = (root: TrustRoot): Proof => prove(timed, witnessedBy(root, key), signature)
+    const { found: proofs, error: why } = yield* attemptAll(witnesses, proofCostOf(evidence), attempt)
+    if (proofs.length === 0 && why !== undefined) errors.push(why)
+    else signed.push({ signer: { kind: 'key', key: key.id }, ...unite(proofs) })
   }
-  const { signed, error } = yield* attemptAll(input.keys, proofCostOf(evidence), attempt)
   if (signed.length > 0) return signed
   const count = input.keys.length
   throw (
-    error ??
+    mostTelling(errors) ??
     new EvidenceError('key', `signed with a key, and none of the ${count} configured keys verifies it`)
   )
 }

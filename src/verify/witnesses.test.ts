@@ -26,6 +26,7 @@ import { verifyCandidate } from './verify.ts'
 type LogInstance = TrustedRootJson['tlogs'][number]
 
 const PAIR = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+const KEY = { id: digestOf(PAIR.publicKey.export({ format: 'der', type: 'spki' })), key: PAIR.publicKey }
 
 let sigstore: Sigstore
 
@@ -68,11 +69,8 @@ suite('which logs and authorities', () => {
   })
   test('managed key in a retired log, without any time: refused', async () => {
     const bundle = await sigstore.dsse(STATEMENT, managedSigner(PAIR), { log: 2, timestamp: false })
-    const keys = [
-      { id: digestOf(PAIR.publicKey.export({ format: 'der', type: 'spki' })), key: PAIR.publicKey },
-    ]
     const attempt = (root: TrustRoot): CandidateResult =>
-      verifyCandidate(bundleCandidate(bundle), { subject: SUBJECT, roots: [root], keys })
+      verifyCandidate(bundleCandidate(bundle), { subject: SUBJECT, roots: [root], keys: [KEY] })
     assertRefused(attempt(withLogs(retire)), 'log-entry', /log key was not valid/)
     assertAccepted(attempt(trustRootOf(sigstore.trustedRoot())))
   })
@@ -165,5 +163,56 @@ suite('which logs and authorities', () => {
         ['timestamp-authority', '2026-01-01T00:00:00.000Z'],
       ],
     )
+  })
+})
+
+suite('whose log witnessed a key', () => {
+  const signer = signOnce(managedSigner(PAIR))
+  let other: Sigstore
+  before(async () => {
+    other = await createSigstore({ base: 'other.test' })
+  })
+  const rootOf = (instance: Sigstore, name: string): TrustRoot => trustRootOf(instance.trustedRoot(), name)
+  const logsOf = async (instances: readonly Sigstore[], roots: readonly TrustRoot[]): Promise<string[]> => {
+    const bundles = await Promise.all(instances.map((instance) => instance.dsse(STATEMENT, signer)))
+    const [bundle, ...more] = bundles
+    assert.ok(bundle !== undefined)
+    for (const { verificationMaterial } of more) {
+      bundle.verificationMaterial.tlogEntries.push(...verificationMaterial.tlogEntries)
+    }
+    const result = verifyCandidate(bundleCandidate(bundle), { subject: SUBJECT, roots, keys: [KEY] })
+    const { logs } = assertAccepted(result)
+    const nameOf = new Map([sigstore, other].map(({ base, logs: { v1 } }) => [v1.logId.toString('hex'), base]))
+    return logs.map(({ trustRoot, logId }) => `${nameOf.get(logId)} by ${trustRoot}`)
+  }
+
+  test('an entry counts for the root of its log, not for another', async () => {
+    const roots = [rootOf(sigstore, 'a'), rootOf(other, 'b')]
+    assert.deepEqual(await logsOf([sigstore], roots), ['sigstore.test by a'])
+    assert.deepEqual(await logsOf([other], roots), ['other.test by b'])
+    assert.deepEqual(await logsOf([other, sigstore], roots), ['sigstore.test by a', 'other.test by b'])
+  })
+  test('a log that two roots know counts for both', async () => {
+    const roots = [rootOf(sigstore, 'a'), rootOf(sigstore, 'b')]
+    assert.deepEqual(await logsOf([sigstore], roots), ['sigstore.test by a', 'sigstore.test by b'])
+  })
+  test('a log whose key only one of two roots takes for valid counts for that one', async () => {
+    const json = sigstore.trustedRoot()
+    const validFor = { start: '2019-01-01T00:00:00Z', end: '2020-01-01T00:00:00Z' }
+    const tlogs = json.tlogs.map((log) => ({ ...log, publicKey: { ...log.publicKey, validFor } }))
+    const roots = [trustRootOf({ ...json, tlogs }, 'a'), rootOf(sigstore, 'b')]
+    assert.deepEqual(await logsOf([sigstore], roots), ['sigstore.test by b'])
+  })
+  test('a root with another key under the same log id vouches for nothing', async () => {
+    const json = other.trustedRoot()
+    const [log] = sigstore.trustedRoot().tlogs
+    assert.ok(log !== undefined)
+    const tlogs = json.tlogs.map((own) => ({ ...own, logId: log.logId }))
+    const roots = [rootOf(sigstore, 'a'), trustRootOf({ ...json, tlogs }, 'b')]
+    assert.deepEqual(await logsOf([sigstore], roots), ['sigstore.test by a'])
+    await assert.rejects(logsOf([sigstore], roots.slice(1)), /promise could not be verified/)
+  })
+  test('an entry of a log that no root knows counts for nothing', async () => {
+    assert.deepEqual(await logsOf([sigstore], [rootOf(other, 'b')]), [])
   })
 })

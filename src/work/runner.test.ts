@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { after, before, suite, test } from 'node:test'
 import { bundleToJSON } from '@sigstore/bundle'
+import { readReferrerList } from '../discover/referrer-list.ts'
 import { digestOf } from '../oci/digest.ts'
 import { ManifestError } from '../oci/manifest-error.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
+import { mergeReferrers } from '../oci/referrers.ts'
 import { bundleJson } from '../testing/cosign-layer.ts'
 import { createSigstore, managedSigner, type Bundle, type Sigstore } from '../testing/sigstore.ts'
 import { statement } from '../testing/statements.ts'
@@ -183,7 +185,7 @@ suite('verification runner', () => {
 
   for (const [name, padding] of [
     ['small', 0],
-    ['large', 300 * 1024],
+    ['large', 40 * 1024],
   ] as const) {
     test(`a ${name} manifest is parsed`, async () => {
       const manifest = await runner.parseManifest(
@@ -200,4 +202,51 @@ suite('verification runner', () => {
       )
     })
   }
+
+  for (const [name, padding] of [
+    ['small', 0],
+    ['large', 40 * 1024],
+  ] as const) {
+    const annotations = { padding: 'x'.repeat(padding) }
+    const entry = { ...descriptor(1), mediaType: MEDIA_TYPE.ociManifest, annotations }
+    const list = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [entry, null] }))
+
+    test(`a ${name} list of referrers is read`, async () => {
+      assert.deepEqual(await runner.readReferrers(list, never), readReferrerList(list))
+    })
+    test(`${name} lists of referrers are merged`, async () => {
+      assert.deepEqual(
+        await runner.mergeReferrers([list, list], undefined, never),
+        mergeReferrers([list], undefined),
+      )
+      const bad = Buffer.from(`{${' '.repeat(padding)}`)
+      await assert.rejects(runner.mergeReferrers([list, bad], undefined, never), {
+        name: 'ManifestError',
+        code: 'json',
+      })
+    })
+    test(`a ${name} blob is looked at`, async () => {
+      assert.equal(await runner.isEvidenceBlob(list, never), true)
+      assert.equal(await runner.isEvidenceBlob(list.subarray(1), never), false)
+    })
+  }
+
+  test('a blob that is too large to parse is looked at all the same', async () => {
+    const bytes = Buffer.from(`{"a":"${'x'.repeat(2 * 1024 * 1024)}"}`)
+    assert.equal(await runner.isEvidenceBlob(bytes, never), true)
+    bytes.write('\x01', bytes.length - 9)
+    assert.equal(await runner.isEvidenceBlob(bytes, never), false)
+  })
+
+  test('a signature with a large annotation goes to the thread', async () => {
+    const hasty = createVerificationRunner({ taskTimeoutMs: 1 })
+    const annotations = { 'dev.sigstore.cosign/bundle': 'x'.repeat(100_000) }
+    const { source } = small
+    const heavy: Candidate = { form: 'simple-signing', source, bytes: Buffer.from('{}'), annotations }
+    try {
+      await assert.rejects(hasty.verify([heavy], input, never), { name: 'WorkError', code: 'timeout' })
+    } finally {
+      await hasty.close()
+    }
+  })
 })

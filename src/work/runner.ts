@@ -1,5 +1,5 @@
 import { readReferrerList, type ReferrerList } from '../discover/referrer-list.ts'
-import { isEvidenceBlob } from '../oci/evidence-blob.ts'
+import { EVIDENCE_JSON_BYTES_MAX, evidenceLook, isEvidenceBlob } from '../oci/evidence-blob.ts'
 import { ManifestError } from '../oci/manifest-error.ts'
 import type { Manifest } from '../oci/manifest-types.ts'
 import { parseManifest } from '../oci/manifest.ts'
@@ -8,7 +8,7 @@ import type { Candidate, CandidateResult } from '../verify/types.ts'
 import { verificationSteps, type SubjectInput } from '../verify/verify.ts'
 import { createPool, type PoolOptions } from './pool.ts'
 import { asBuffer, toVerifyTask, type TaskResult } from './task.ts'
-import { createTurns } from './turns.ts'
+import { createTurns, finishInTurns } from './turns.ts'
 import { WorkError } from './work-error.ts'
 
 export type VerificationOutcome = CandidateResult & {
@@ -36,7 +36,7 @@ export type VerificationRunner = {
     artifactType: string | undefined,
     signal: AbortSignal,
   ): Promise<Buffer>
-  /** `isEvidenceBlob` of oci/evidence-blob.ts likewise. Rejects with WorkError. */
+  /** `isEvidenceBlob` of oci/evidence-blob.ts likewise, or in turns. Rejects with WorkError. */
   isEvidenceBlob(bytes: Buffer, signal: AbortSignal): Promise<boolean>
   /** Gives up what runs. */
   close(): Promise<void>
@@ -107,6 +107,8 @@ export function createVerificationRunner(options: Partial<PoolOptions> = {}): Ve
     },
     isEvidenceBlob: async (bytes, signal) => {
       if (bytes.length <= INLINE_BYTES_MAX) return isEvidenceBlob(bytes)
+      // Larger ones are never parsed, and then handing them over costs more than looking at them.
+      if (bytes.length > EVIDENCE_JSON_BYTES_MAX) return await finishInTurns(evidenceLook(bytes))
       return await servingPool.run('evidence', bytes, untilClosed(signal))
     },
     async close() {

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Steps } from '../oci/steps.ts'
 
 /**
  * Turns of the event loop for slices of CPU work: resolves one caller at a time, in order, with all waiting I/O served
@@ -9,5 +10,15 @@ export function createTurns(): () => Promise<void> {
   return async function turn() {
     last = last.then(() => nextTurn())
     await last
+  }
+}
+
+/** Finishes the steps, one a turn. */
+export async function finishInTurns<T>(steps: Steps<T>): Promise<T> {
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    // oxlint-disable-next-line no-await-in-loop -- one step after the other is the point
+    await nextTurn()
   }
 }

@@ -1,0 +1,121 @@
+import { discover } from './discover/discover.ts'
+import type { Discovery } from './discover/types.ts'
+import type { Repository } from './oci/reference.ts'
+import type { Authority, Cause, Policy } from './policy/types.ts'
+import type { Metrics } from './record/metrics.ts'
+import type { StateStore } from './store/types.ts'
+import type { TrustSnapshot } from './trust/snapshot.ts'
+import type { FetchedManifest } from './upstream/manifest-source.ts'
+import type { Upstreams } from './upstream/types.ts'
+import type { CandidateResult, PublicKey, TrustRoot } from './verify/types.ts'
+import type { VerificationRunner } from './work/runner.ts'
+
+export type EvidenceDeps = {
+  trust: TrustSnapshot
+  upstreams: Upstreams
+  state: Pick<StateStore, 'getEvidence' | 'setEvidence'>
+  runner: VerificationRunner
+  metrics: Pick<Metrics, 'stepDuration' | 'evidenceFailures'>
+  now: () => Date
+  /** Milliseconds, monotonic. */
+  elapsed: () => number
+  workLimit: () => AbortSignal
+}
+
+/** What is proven about a subject, what proves nothing and why, and what could not be had. */
+export type Evidence = CandidateResult & { readonly missing: readonly Cause[] }
+
+export const NO_EVIDENCE: Evidence = { verified: [], failures: [], missing: [] }
+
+const MERGED_CANDIDATES_MAX = 128
+
+/**
+ * Steps 5 and 6: what was found before, if that is enough for the caller, else that and what upstream has now. Evidence
+ * proves itself, whenever it was found: what is at hand and suffices needs no upstream.
+ */
+export async function gatherEvidence(
+  { repository, manifest }: { repository: Repository; manifest: FetchedManifest },
+  { policies, isEnough }: { policies: readonly Policy[]; isEnough: (evidence: Evidence) => boolean },
+  deps: EvidenceDeps,
+): Promise<Evidence> {
+  const input = { subject: manifest.digest, artifact: manifest.bytes, ...trustedBy(policies, deps.trust) }
+  const verify = (found: Discovery) => timed('verify', deps, () => verifyFound(found, input, deps))
+  const stored = deps.state.getEvidence(repository, manifest.digest)?.discovery
+  if (stored !== undefined) {
+    const evidence = await verify(stored)
+    if (isEnough(evidence)) return evidence
+  }
+  const client = deps.upstreams.client(repository.registry)
+  if (client === undefined) return NO_EVIDENCE
+  const source = { client, reader: deps.runner }
+  const fresh = await timed('discover', deps, () =>
+    discover(manifest.digest, repository, source, deps.workLimit()),
+  )
+  const found = merge(fresh, stored)
+  if (found.failures.length === 0) deps.state.setEvidence(repository, manifest.digest, found, deps.now())
+  return await verify(found)
+}
+
+type Input = Parameters<VerificationRunner['verify']>[1]
+
+async function verifyFound(
+  { candidates, rejected, failures: notHad }: Discovery,
+  input: Input,
+  { runner, metrics, workLimit }: EvidenceDeps,
+): Promise<Evidence> {
+  const missing = notHad.map(({ message }): Cause => ({ dependency: 'registry', message }))
+  if (candidates.length === 0) return { verified: [], failures: rejected, missing }
+  try {
+    const result = await runner.verify(candidates, input, workLimit())
+    const failures = [...result.failures, ...rejected]
+    for (const { code } of failures) metrics.evidenceFailures.inc({ code })
+    missing.push(...result.unfinished.map(({ message }): Cause => ({ dependency: 'verifier', message })))
+    return { verified: result.verified, failures, missing }
+  } catch (error) {
+    // A verifier that dies says nothing about the image: neither good nor bad.
+    const message = error instanceof Error ? error.message : 'the verifier failed'
+    return { verified: [], failures: rejected, missing: [...missing, { dependency: 'verifier', message }] }
+  }
+}
+
+async function timed<T>(
+  step: string,
+  { elapsed, metrics }: Pick<EvidenceDeps, 'elapsed' | 'metrics'>,
+  run: () => Promise<T>,
+): Promise<T> {
+  const start = elapsed()
+  try {
+    return await run()
+  } finally {
+    metrics.stepDuration.observe({ step }, (elapsed() - start) / 1000)
+  }
+}
+
+/** What is found now, and what was found before: a registry that forgets a signature does not make it untrue. */
+function merge(found: Discovery, stored: Discovery | undefined): Discovery {
+  if (stored === undefined) return found
+  const at = (candidate: Discovery['candidates'][number]) =>
+    `${candidate.source.manifest} ${candidate.source.blob}`
+  const fresh = new Set(found.candidates.map(at))
+  const older = stored.candidates.filter((candidate) => !fresh.has(at(candidate)))
+  return { ...found, candidates: [...found.candidates, ...older].slice(0, MERGED_CANDIDATES_MAX) }
+}
+
+function trustedBy(
+  policies: readonly Policy[],
+  trust: TrustSnapshot,
+): { roots: readonly TrustRoot[]; keys: readonly PublicKey[] } {
+  const authorities = policies.filter(({ mode }) => mode !== 'off').flatMap((policy) => policy.authorities)
+  return { roots: rootsOf(authorities, trust), keys: keysOf(authorities) }
+}
+
+/** Policies load only with the roots that they need; a key that needs no log entry may name one that is not there. */
+function rootsOf(authorities: readonly Authority[], trust: TrustSnapshot): readonly TrustRoot[] {
+  const names = new Set(authorities.map(({ signer }) => signer.trustRoot))
+  return [...names].flatMap((name) => trust.roots.get(name) ?? [])
+}
+
+function keysOf(authorities: readonly Authority[]): readonly PublicKey[] {
+  const keys = authorities.flatMap(({ signer }) => (signer.kind === 'key' ? signer.keys : []))
+  return [...new Map(keys.map((key) => [key.id, key])).values()]
+}

@@ -1,0 +1,105 @@
+import { LRUCache } from 'lru-cache'
+import { DeadlineError, withDeadline } from '../deadline.ts'
+import { shareFlight } from '../flight.ts'
+import type { Digest } from '../oci/digest.ts'
+import { imageName, type ManifestReference, type Repository, type Tag } from '../oci/reference.ts'
+import type { StateStore } from '../store/types.ts'
+import { UpstreamError } from './types.ts'
+
+type TagReference = ManifestReference & { readonly kind: 'tag' }
+type KnownTag = { readonly digest: Digest; readonly checkedAt: Date }
+/** `quietUntil`, milliseconds: upstream failed lately and is not asked again before. */
+type RememberedTag = KnownTag & { readonly quietUntil?: number }
+
+export type TagResolverDeps = {
+  state: Pick<StateStore, 'getTag' | 'setTag' | 'dropTag'>
+  /** What upstream says the tag is now. `isKnown`: the manifest is likely at hand, so the digest alone will do. */
+  askUpstream(repository: Repository, reference: TagReference, isKnown: boolean): Promise<Digest>
+  now: () => Date
+  /** How long a tag that is known already waits for upstream to confirm it. */
+  revalidationLimit: () => AbortSignal
+  tagTtlMs: number
+  tagStaleIfErrorMs: number
+}
+
+const TAGS_IN_MEMORY_MAX = 50_000
+/** Milliseconds for which a tag is served stale without asking again, once upstream has failed to confirm it. */
+const QUIET_MS = 5_000
+
+/** Answers about the tag itself. */
+const GONE = new Set(['not-found', 'unauthorized', 'forbidden'])
+/** Only what may pass by itself lets a stale tag be used. */
+const OUTAGES = new Set(['unavailable', 'timeout', 'rate-limited'])
+
+/** Step 3 of a pull: what a tag points to. Believed for a short time, then confirmed; in an outage, the last answer. */
+export class TagResolver {
+  readonly #deps: TagResolverDeps
+  readonly #tags = new LRUCache<string, RememberedTag>({ max: TAGS_IN_MEMORY_MAX })
+  readonly #flights = new Map<string, Promise<Digest>>()
+
+  constructor(deps: TagResolverDeps) {
+    this.#deps = deps
+  }
+
+  /** The digest, where it needs no asking. */
+  resolved(repository: Repository, reference: TagReference): Digest | undefined {
+    const known = this.#tags.get(imageName(repository, reference))
+    return known !== undefined && this.#needsNoAsking(known) ? known.digest : undefined
+  }
+
+  /** Rejects with UpstreamError. */
+  async resolve(repository: Repository, reference: TagReference): Promise<Digest> {
+    const key = imageName(repository, reference)
+    const known = this.#tags.get(key) ?? this.#deps.state.getTag(repository, reference.tag)
+    if (known !== undefined && this.#needsNoAsking(known)) {
+      this.#tags.set(key, known)
+      return known.digest
+    }
+    const asked = shareFlight(this.#flights, key, () => this.#ask(repository, reference, known !== undefined))
+    if (known === undefined || this.#ageMs(known) > this.#deps.tagStaleIfErrorMs) return await asked
+    return await this.#confirmedOrStale(key, known, asked)
+  }
+
+  #ageMs({ checkedAt }: KnownTag): number {
+    return this.#deps.now().getTime() - checkedAt.getTime()
+  }
+
+  #needsNoAsking(known: RememberedTag): boolean {
+    const age = this.#ageMs(known)
+    return (age >= 0 && age < this.#deps.tagTtlMs) || this.#deps.now().getTime() < (known.quietUntil ?? 0)
+  }
+
+  /** A registry that is down or hangs must not cost every pull its patience: after a moment the last answer counts. */
+  async #confirmedOrStale(key: string, known: KnownTag, asked: Promise<Digest>): Promise<Digest> {
+    try {
+      return await withDeadline(asked, this.#deps.revalidationLimit())
+    } catch (error) {
+      const isOutage = error instanceof UpstreamError && OUTAGES.has(error.code)
+      if (!isOutage && !(error instanceof DeadlineError)) throw error
+      this.#tags.set(key, { ...known, quietUntil: this.#deps.now().getTime() + QUIET_MS })
+      return known.digest
+    }
+  }
+
+  async #ask(repository: Repository, reference: TagReference, isKnown: boolean): Promise<Digest> {
+    try {
+      const digest = await this.#deps.askUpstream(repository, reference, isKnown)
+      this.#remember(repository, reference.tag, { digest, checkedAt: this.#deps.now() })
+      return digest
+    } catch (error) {
+      // Gone is an answer: a later outage must not bring the tag back.
+      if (error instanceof UpstreamError && GONE.has(error.code)) this.#forget(repository, reference.tag)
+      throw error
+    }
+  }
+
+  #remember(repository: Repository, tag: Tag, known: KnownTag): void {
+    this.#tags.set(imageName(repository, { kind: 'tag', tag }), known)
+    this.#deps.state.setTag(repository, tag, known.digest, known.checkedAt)
+  }
+
+  #forget(repository: Repository, tag: Tag): void {
+    this.#tags.delete(imageName(repository, { kind: 'tag', tag }))
+    this.#deps.state.dropTag(repository, tag)
+  }
+}
