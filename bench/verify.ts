@@ -8,7 +8,7 @@ import { digestOf } from '../src/oci/digest.ts'
 import { bundleJson } from '../src/testing/cosign-layer.ts'
 import { createSigstore, managedSigner, type Bundle, type Sigstore } from '../src/testing/sigstore.ts'
 import { slsaStatement } from '../src/testing/statements.ts'
-import { parsePublicKey } from '../src/trust/public-key.ts'
+import { publicKeyOf } from '../src/testing/verification.ts'
 import { parseTrustRoot } from '../src/trust/trust-root.ts'
 import type { Candidate } from '../src/verify/types.ts'
 import { verifyCandidate, type SubjectInput } from '../src/verify/verify.ts'
@@ -133,8 +133,7 @@ async function benchSpeed(sigstore: Sigstore): Promise<void> {
   const root = parseTrustRoot('bench', json)
   const publicKey = { publicKey: PAIR.publicKey, validFor: () => true }
   const material = toTrustMaterial(TrustedRoot.fromJSON(JSON.parse(json)), () => publicKey)
-  const pem = PAIR.publicKey.export({ format: 'pem', type: 'spki' }).toString()
-  const input = { subject: SUBJECT, artifact: ARTIFACT, roots: [root], keys: [parsePublicKey(pem)] }
+  const input = { subject: SUBJECT, artifact: ARTIFACT, roots: [root], keys: [publicKeyOf(PAIR.publicKey)] }
   console.log(row('verification of one bundle (median, us)', '@sigstore', 'ours', 'ours p99', 'ratio'))
   for (const { kind, bundle } of await mintCases(sigstore)) {
     const bytes = bundleJson(bundle)

@@ -1,7 +1,8 @@
+import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono, type Context } from 'hono'
-import { errorAnswer, sendAnswer, type Answer } from './http/answer.ts'
+import { errorAnswer, type Answer } from './http/answer.ts'
 import { parseTarget, type Target } from './http/target.ts'
 import type { Repository } from './oci/reference.ts'
 import type { Metrics } from './record/metrics.ts'
@@ -128,7 +129,7 @@ function finish(
   { metrics, requests, elapsed }: AppDeps,
 ): Response {
   const method = incoming.method ?? ''
-  if (answer !== 'sent') sendAnswer(answer, outgoing, method)
+  if (answer !== 'sent') send(answer, outgoing, method)
   const status = outgoing.statusCode
   metrics.httpRequests.inc(route, method === 'GET' || method === 'HEAD' ? method : 'other', status)
   const client = incoming.socket.remoteAddress
@@ -136,6 +137,21 @@ function finish(
   const facts = answer === 'sent' ? undefined : answer.facts
   requests.info({ event: 'request', method, target: incoming.url, route, status, client, ms, ...facts })
   return RESPONSE_ALREADY_SENT
+}
+
+/** Written to node's response, the one way by which a reason phrase of our own reaches the wire. */
+function send(
+  { status, reasonPhrase, headers, body }: Answer,
+  outgoing: ServerResponse,
+  method: string,
+): void {
+  // An error after the head of a blob: nothing can be said any more but that this is not all of it.
+  if (outgoing.headersSent) {
+    outgoing.destroy()
+    return
+  }
+  outgoing.writeHead(status, reasonPhrase ?? STATUS_CODES[status] ?? 'Unknown', headers)
+  outgoing.end(method === 'HEAD' ? undefined : body)
 }
 
 function ping(): Answer {

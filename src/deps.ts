@@ -140,9 +140,9 @@ const TIME = {
   revalidationLimit: () => AbortSignal.timeout(REVALIDATION_LIMIT_MS),
 }
 
-function watching({ log, metrics }: Watch): Pick<ManifestRouteDeps, 'onPull' | 'onError'> {
+function watching({ log, metrics }: Watch): Pick<ManifestRouteDeps, 'onPull' | 'onError' | 'elapsed'> {
   const onError = (error: unknown) => log.error({ event: 'error', err: error }, 'unexpected error')
-  return { onPull: observePull({ log, metrics }), onError }
+  return { onPull: observePull(metrics), elapsed: TIME.elapsed, onError }
 }
 
 type Watch = { log: Logger; requests: Logger; metrics: Metrics; flush(): void }

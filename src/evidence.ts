@@ -5,6 +5,7 @@ import type { Authority, Cause, Policy } from './policy/types.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { StateStore } from './store/types.ts'
 import type { TrustSnapshot } from './trust/snapshot.ts'
+import { timed, type Timings } from './timings.ts'
 import type { FetchedManifest } from './upstream/manifest-source.ts'
 import type { Upstreams } from './upstream/types.ts'
 import type { CandidateResult, PublicKey, TrustRoot } from './verify/types.ts'
@@ -22,6 +23,12 @@ export type EvidenceDeps = {
   workLimit: () => AbortSignal
 }
 
+export type EvidenceSubject = {
+  readonly repository: Repository
+  readonly manifest: FetchedManifest
+  readonly timings: Timings
+}
+
 /** What is proven about a subject, what proves nothing and why, and what could not be had. */
 export type Evidence = CandidateResult & { readonly missing: readonly Cause[] }
 
@@ -34,12 +41,13 @@ const MERGED_CANDIDATES_MAX = 128
  * proves itself, whenever it was found: what is at hand and suffices needs no upstream.
  */
 export async function gatherEvidence(
-  { repository, manifest }: { repository: Repository; manifest: FetchedManifest },
+  { repository, manifest, timings }: EvidenceSubject,
   { policies, isEnough }: { policies: readonly Policy[]; isEnough: (evidence: Evidence) => boolean },
   deps: EvidenceDeps,
 ): Promise<Evidence> {
   const input = { subject: manifest.digest, artifact: manifest.bytes, ...trustedBy(policies, deps.trust) }
-  const verify = (found: Discovery) => timed('verify', deps, () => verifyFound(found, input, deps))
+  const to = { ...deps, timings }
+  const verify = (found: Discovery) => timed('verify', to, () => verifyFound(found, input, deps))
   const stored = deps.state.getEvidence(repository, manifest.digest)?.discovery
   if (stored !== undefined) {
     const evidence = await verify(stored)
@@ -48,7 +56,7 @@ export async function gatherEvidence(
   const client = deps.upstreams.client(repository.registry)
   if (client === undefined) return NO_EVIDENCE
   const source = { client, reader: deps.runner }
-  const fresh = await timed('discover', deps, () =>
+  const fresh = await timed('discover', to, () =>
     discover(manifest.digest, repository, source, deps.workLimit()),
   )
   const found = merge(fresh, stored)
@@ -75,19 +83,6 @@ async function verifyFound(
     // A verifier that dies says nothing about the image: neither good nor bad.
     const message = error instanceof Error ? error.message : 'the verifier failed'
     return { verified: [], failures: rejected, missing: [...missing, { dependency: 'verifier', message }] }
-  }
-}
-
-async function timed<T>(
-  step: string,
-  { elapsed, metrics }: Pick<EvidenceDeps, 'elapsed' | 'metrics'>,
-  run: () => Promise<T>,
-): Promise<T> {
-  const start = elapsed()
-  try {
-    return await run()
-  } finally {
-    metrics.stepDuration.observe({ step }, (elapsed() - start) / 1000)
   }
 }
 

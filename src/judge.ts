@@ -1,13 +1,19 @@
 import { LRUCache } from 'lru-cache'
-import { gatherEvidence, NO_EVIDENCE, type Evidence, type EvidenceDeps } from './evidence.ts'
+import {
+  gatherEvidence,
+  NO_EVIDENCE,
+  type Evidence,
+  type EvidenceDeps,
+  type EvidenceSubject,
+} from './evidence.ts'
 import { shareFlight } from './flight.ts'
 import { closureOf, foreignUrls, isEvidenceManifest } from './oci/manifest.ts'
 import type { Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
-import { decide, UNMATCHED } from './policy/decide.ts'
-import { enforce } from './policy/enforce.ts'
+import { decide, enforce, UNMATCHED } from './policy/decide.ts'
 import type { Cause, Judgement, Policy, PolicyResult, PolicySet, Reason } from './policy/types.ts'
 import type { StateStore } from './store/types.ts'
+import { timed, type Timings } from './timings.ts'
 import type { FetchedManifest, ManifestSource } from './upstream/manifest-source.ts'
 import { UpstreamError } from './upstream/types.ts'
 import { WorkError } from './work/work-error.ts'
@@ -21,6 +27,8 @@ export type Judged = {
   readonly coveredBy: Digest | undefined
   /** What the manifest names. */
   readonly closure: Closure
+  /** Milliseconds that each step took, for the record. */
+  readonly timings: Timings
 }
 
 type Closure = Parameters<StateStore['addClosure']>[2]
@@ -114,20 +122,24 @@ export class Judge {
   }
 
   async #judgeCold(repository: Repository, digest: Digest, depth: number): Promise<Judged> {
-    const manifest = await this.#deps.manifests.fetch(repository, digest)
+    const timings: Timings = {}
+    const manifest = await timed('fetch', { ...this.#deps, timings }, () =>
+      this.#deps.manifests.fetch(repository, digest),
+    )
     const closure = closureFrom(manifest)
-    if (closure.isEvidence) return { digest, judgement: { results: [] }, coveredBy: undefined, closure }
+    const known = { digest, closure, timings }
+    if (closure.isEvidence) return { ...known, judgement: { results: [] }, coveredBy: undefined }
     const reasons = manifestReasons(manifest, this.#deps.allowedForeignHosts)
     if (reasons.length > 0) {
       const judgement = this.#decide(repository, NO_EVIDENCE, reasons)
-      return { digest, judgement, coveredBy: undefined, closure }
+      return { ...known, judgement, coveredBy: undefined }
     }
     const cover = await this.#coverOf(repository, digest, depth)
     if (cover.judgement !== undefined && isSatisfied(cover.judgement)) {
-      return { digest, judgement: cover.judgement, coveredBy: cover.root, closure }
+      return { ...known, judgement: cover.judgement, coveredBy: cover.root }
     }
-    const alone = await this.#judgeAlone(repository, manifest, cover.missing)
-    return { digest, judgement: covered(alone, cover.judgement), coveredBy: cover.root, closure }
+    const alone = await this.#judgeAlone({ repository, manifest, timings }, cover.missing)
+    return { ...known, judgement: covered(alone, cover.judgement), coveredBy: cover.root }
   }
 
   /**
@@ -157,18 +169,15 @@ export class Judge {
     }
   }
 
-  async #judgeAlone(
-    repository: Repository,
-    manifest: FetchedManifest,
-    missing: readonly Cause[],
-  ): Promise<Judgement> {
+  async #judgeAlone(subject: EvidenceSubject, missing: readonly Cause[]): Promise<Judgement> {
+    const { repository } = subject
     const policies = this.#deps.policies.matching(repositoryName(repository))
     const judgementOf = (evidence: Evidence) =>
       this.#decide(repository, { ...evidence, missing: [...missing, ...evidence.missing] }, [])
     // Where no policy asks, nothing that could be found would change anything.
     if (policies.every(({ mode }) => mode === 'off')) return judgementOf(NO_EVIDENCE)
     const isEnough = (evidence: Evidence) => isSatisfied(judgementOf(evidence))
-    return judgementOf(await gatherEvidence({ repository, manifest }, { policies, isEnough }, this.#deps))
+    return judgementOf(await gatherEvidence(subject, { policies, isEnough }, this.#deps))
   }
 
   #decide(repository: Repository, evidence: Evidence, manifestReasons: readonly Reason[]): Judgement {

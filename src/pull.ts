@@ -1,5 +1,5 @@
 import { refusalMessage, warningText } from './policy/refusal.ts'
-import { enforce } from './policy/enforce.ts'
+import { enforce } from './policy/decide.ts'
 import type { Cause, Judgement, Mode, Outcome } from './policy/types.ts'
 import type { Digest } from './oci/digest.ts'
 import { repositoryName, type ManifestReference, type Repository } from './oci/reference.ts'
@@ -128,6 +128,7 @@ export class Puller {
     if (known?.outcome === outcome.kind) return known.decision
     const { policyVersion, trustVersion } = this.#deps
     const decision = createDecision({ repository, digest, policyVersion, trustVersion }, judgement, outcome)
+    this.#deps.recorder.announce(decision, judged?.timings ?? {})
     if (judged === undefined) return decision
     if (outcome.kind === 'serve') {
       this.#letIn(repository, judged)
@@ -145,10 +146,7 @@ export class Puller {
   }
 
   /** In observe mode a verdict that is late or impossible delays nobody: bytes that are at hand are enough. */
-  async #manifestOf(
-    repository: Repository,
-    { digest, judged, judgement }: Found,
-  ): Promise<FetchedManifest> {
+  async #manifestOf(repository: Repository, { digest, judged, judgement }: Found): Promise<FetchedManifest> {
     if (digest === undefined) throw new UpstreamError('unavailable', 'the tag could not be resolved')
     const manifest = this.#deps.manifests.inMemory(repository, digest)
     if (manifest !== undefined) return manifest

@@ -32,7 +32,13 @@ describe('every level', () => {
     })
   }
 
-  const misused = [['nonsense'], ['serve', '--nonsense'], ['verify'], ['config', 'nonsense'], ['verify', 'UPPER/case']]
+  const misused = [
+    ['nonsense'],
+    ['serve', '--nonsense'],
+    ['verify'],
+    ['config', 'nonsense'],
+    ['verify', 'UPPER/case'],
+  ]
   for (const argv of misused) {
     it(`portcullis ${argv.join(' ')} is a usage error`, async () => {
       const { code, stderr } = await portcullis(...argv)
@@ -58,8 +64,16 @@ describe('with a registry', () => {
   })
 
   const cases = [
-    { image: 'shop:v1.4.2', code: 0, says: /would be served\n  policy shop-releases \(enforce\): satisfied\n.*release\.yml/ },
-    { image: 'shop:nightly', code: 1, says: /would be refused\n  policy shop-releases \(enforce\): violated\n.*no signature/ },
+    {
+      image: 'shop:v1.4.2',
+      code: 0,
+      says: /would be served\n  policy shop-releases \(enforce\): satisfied\n.*release\.yml/,
+    },
+    {
+      image: 'shop:nightly',
+      code: 1,
+      says: /would be refused\n  policy shop-releases \(enforce\): violated\n.*no signature/,
+    },
     { image: 'shop:absent', code: 2, says: /404/ },
   ]
   for (const { image, code, says } of cases) {
@@ -71,7 +85,13 @@ describe('with a registry', () => {
   }
 
   it('verify --json is the decision', async () => {
-    const { stdout } = await portcullis('verify', `${registry.host}/shop:nightly`, '--config', config, '--json')
+    const { stdout } = await portcullis(
+      'verify',
+      `${registry.host}/shop:nightly`,
+      '--config',
+      config,
+      '--json',
+    )
     const decision = JSON.parse(stdout)
     assert.equal(decision.outcome, 'refuse')
     assert.equal(decision.results[0].verdict, 'violated')
@@ -100,7 +120,11 @@ describe('with a registry', () => {
     await writeFile(file, 'listen:\n  data:\n    port: 99999\nlogg: {}\ncache:\n  tagTtl: soon\n')
     const { code, stderr } = await portcullis('config', 'check', '--config', file)
     assert.equal(code, 3)
-    for (const part of [/wrong\.yaml:3.*listen\.data\.port/, /logg.*did you mean log\?/, /wrong\.yaml:6.*cache\.tagTtl/]) {
+    for (const part of [
+      /wrong\.yaml:3.*listen\.data\.port/,
+      /logg.*did you mean log\?/,
+      /wrong\.yaml:6.*cache\.tagTtl/,
+    ]) {
       assert.match(stderr, part)
     }
   })

@@ -3,10 +3,10 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { digestOf, parseDigest } from '../oci/digest.ts'
 import { loadPublicGoodRoot } from '../trust/public-good.ts'
-import { parsePublicKey } from '../trust/public-key.ts'
 import { TrustError } from '../trust/trust-error.ts'
 import { parseTrustRoot } from '../trust/trust-root.ts'
-import type { CandidateResult, TrustRoot } from '../verify/types.ts'
+import { readPublicKey } from '../verify/public-key.ts'
+import type { CandidateResult, PublicKey, TrustRoot } from '../verify/types.ts'
 import { verifyCandidate, type SubjectInput } from '../verify/verify.ts'
 
 export type VerifyBundleOptions = {
@@ -71,6 +71,13 @@ async function loadRoot(options: VerifyBundleOptions): Promise<TrustRoot> {
   return loadPublicGoodRoot()
 }
 
+async function loadKey(path: string): Promise<PublicKey> {
+  const pem = await readInput(path, 'key')
+  const key = readPublicKey(pem.toString('utf8'))
+  if ('problem' in key) throw new UsageError(`public key: ${key.problem}`)
+  return key
+}
+
 async function subjectOf(artifact: string): Promise<Pick<SubjectInput, 'subject' | 'artifact'>> {
   const digest = parseDigest(artifact)
   if (digest !== undefined) return { subject: digest }
@@ -100,7 +107,7 @@ function refusalOf({ verified, failures }: CandidateResult, signer: Signer): str
 async function verifyBundle(options: VerifyBundleOptions): Promise<string | undefined> {
   const signer = signerOf(options)
   const root = await loadRoot(options)
-  const keys = 'key' in signer ? [parsePublicKey((await readInput(signer.key, 'key')).toString('utf8'))] : []
+  const keys = 'key' in signer ? [await loadKey(signer.key)] : []
   const bytes = await readInput(options.bundle, 'bundle')
   const file = digestOf(bytes)
   const result = verifyCandidate(

@@ -6,6 +6,7 @@ import { EXIT, type CommandIo } from '../cli/io.ts'
 import { start, type Running } from '../cli/serve.ts'
 import { startRegistry, type TestRegistry } from '../testing/registry.ts'
 import { createSigstore } from '../testing/sigstore.ts'
+import { startSigstoreServer, type SigstoreServer } from '../testing/sigstore-server.ts'
 import { pullImage, type PullReport } from './oci-client.ts'
 import { writeStage } from './configuration.ts'
 import { setStage, type Scene, type Stage } from './scenes.ts'
@@ -19,23 +20,32 @@ export type DemoOptions = {
   readonly untilStopped: () => Promise<void>
 }
 
-type Theatre = { stage: Stage; registry: TestRegistry; running: Running; proxyUrl: string; screen: Screen }
+type Theatre = {
+  stage: Stage
+  registry: TestRegistry
+  service: SigstoreServer
+  running: Running
+  proxyUrl: string
+  screen: Screen
+}
 
 /** The whole product on one machine without network: registry, private Sigstore, images good and bad, the real proxy. */
 export async function runDemo(options: DemoOptions, io: CommandIo): Promise<number> {
   const screen = createScreen((text) => io.stdout(text), options.isTerminal)
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-demo-'))
   await using registry = await startRegistry()
+  const sigstore = await createSigstore()
+  await using service = await startSigstoreServer(sigstore)
   try {
     screen.title('Portcullis demo: a registry, a private Sigstore, and the proxy between you and them')
-    const stage = await setStage(registry, await createSigstore())
+    const stage = await setStage(registry, sigstore)
     const config = await configure(await writeStage(directory, registry, stage), io)
     const running = config === undefined ? undefined : await start(config, io)
     if (running === undefined) return EXIT.usage
     const proxyUrl = `http://127.0.0.1:${running.data.address.port}`
     try {
-      const unexpected = await play({ stage, registry, running, proxyUrl, screen })
-      if (options.stay) await waitForPerson({ stage, registry, running, proxyUrl, screen }, options)
+      const unexpected = await play({ stage, registry, service, running, proxyUrl, screen })
+      if (options.stay) await waitForPerson({ stage, registry, service, running, proxyUrl, screen }, options)
       return unexpected === 0 ? EXIT.ok : EXIT.refused
     } finally {
       await running.stop()
@@ -47,16 +57,20 @@ export async function runDemo(options: DemoOptions, io: CommandIo): Promise<numb
 
 /** Plays all acts and returns how many pulls came out otherwise than they should. */
 async function play(theatre: Theatre): Promise<number> {
-  const { screen, stage, registry, proxyUrl } = theatre
-  screen.line(`  registry ${registry.url}, proxy ${proxyUrl}, policies: shop, payments and base enforce`)
+  const { screen, stage, registry, service, proxyUrl } = theatre
+  screen.line(`  registry ${registry.url}, Sigstore ${service.url}, proxy ${proxyUrl}`)
+  screen.line('  policies for shop, payments and base, all in enforce mode')
 
   screen.title('1. Everything is up: pull each image through the proxy')
   let unexpected = await pullAll(theatre, stage.scenes, ({ expected }) => expected)
 
+  screen.line(`  requests that Sigstore saw meanwhile: ${service.requests.length}`)
+
   screen.title(
-    '2. The registry is gone, and no Sigstore service was ever asked: what was verified is still served, the rest is not',
+    '2. Registry and Sigstore are gone: what was verified is still served, the rest is still refused',
   )
   await registry.stop()
+  await service.stop()
   const judged = stage.scenes.filter(({ expected }) => expected.status !== 502)
   unexpected += await pullAll(theatre, judged, ({ expected }) => expected)
   const unseen = {

@@ -1,5 +1,3 @@
-import { STATUS_CODES, type ServerResponse } from 'node:http'
-
 /**
  * A whole answer as a value. HEAD sends the same head without the body, so that HEAD and GET cannot disagree.
  * `reasonPhrase` is the only text that some clients show (dockerd and skopeo drop the body of a 5xx).
@@ -14,7 +12,7 @@ export type Answer = {
 }
 
 /** OCI distribution-spec 1.1 error codes, and UNAVAILABLE, which go-containerregistry treats as temporary. */
-export type OciErrorCode =
+type OciErrorCode =
   | 'BLOB_UNKNOWN'
   | 'DENIED'
   | 'DIGEST_INVALID'
@@ -61,14 +59,4 @@ export function errorAnswer({ status, code, message, reasonPhrase, headers, fact
 /** RFC 9112 section 4 allows little in a reason phrase, and part of ours comes from outside. */
 export function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]+/g, '?')
-}
-
-/** Writes the answer to node's response, the one way by which a custom reason phrase reaches the wire. */
-export function sendAnswer(answer: Answer, outgoing: ServerResponse, method: string): void {
-  outgoing.writeHead(
-    answer.status,
-    answer.reasonPhrase ?? STATUS_CODES[answer.status] ?? 'Unknown',
-    answer.headers,
-  )
-  outgoing.end(method === 'HEAD' ? undefined : answer.body)
 }

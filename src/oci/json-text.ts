@@ -27,10 +27,7 @@ export function unquote(literal: string): string | undefined {
 }
 
 const [QUOTE, COMMA, BACKSLASH, LETTER_U] = [0x22, 0x2c, 0x5c, 0x75]
-/** By byte: one level in at `[` and `{`, one out at `]` and `}`. */
-const NESTING = Int8Array.from({ length: 256 }, (_, byte) =>
-  byte === 0x5b || byte === 0x7b ? 1 : byte === 0x5d || byte === 0x7d ? -1 : 0,
-)
+const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
 
 /**
  * Which of the names (upper case ASCII, no two with the same first letter) some reader may find as a key of the
@@ -47,7 +44,7 @@ export function* topLevelNames(bytes: Uint8Array, names: readonly string[]): Ste
       pause += STEP_BYTES
       yield
     }
-    const byte = bytes[at]
+    const byte = bytes[at] ?? 0
     if (stringStart !== -1) {
       if (byte === BACKSLASH) at++
       if (byte !== QUOTE) continue
@@ -57,11 +54,16 @@ export function* topLevelNames(bytes: Uint8Array, names: readonly string[]): Ste
       continue
     }
     if (byte === QUOTE) stringStart = at + 1
-    const nesting = NESTING[byte ?? 0] ?? 0
-    depth += nesting
-    if (nesting === 1 || byte === COMMA) keyNext = true
+    depth += nesting(byte)
+    if (byte === OPEN_OBJECT || byte === COMMA) keyNext = true
   }
   return found
+}
+
+/** One level in at `[` and `{`, one out at `]` and `}`. */
+function nesting(byte: number): -1 | 0 | 1 {
+  if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) return 1
+  return byte === CLOSE_OBJECT || byte === CLOSE_ARRAY ? -1 : 0
 }
 
 function addName(found: Set<string>, key: Uint8Array, names: readonly string[]): void {

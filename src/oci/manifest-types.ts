@@ -21,13 +21,13 @@ type Common = {
   readonly annotations: Readonly<Record<string, string>>
 }
 
-export type ImageManifest = Common & {
+type ImageManifest = Common & {
   readonly kind: 'image'
   readonly config: Descriptor
   readonly layers: readonly Descriptor[]
 }
 
-export type ImageIndex = Common & {
+type ImageIndex = Common & {
   readonly kind: 'index'
   readonly manifests: readonly Descriptor[]
 }

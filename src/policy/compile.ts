@@ -1,9 +1,9 @@
 import { posix } from 'node:path'
+import { readPublicKey } from '../verify/public-key.ts'
 import type { AuthorityDocument, PolicyDocument } from './document.ts'
 import { compileGlob, type Glob } from './glob.ts'
 import { exactMatcher, patternMatcher, type IdentityField } from './matcher.ts'
 import type { Finding, Path } from './problem.ts'
-import { parsePublicKey } from './public-key.ts'
 import type { Authority, IdentityMatcher, Mode, Policy, StringMatcher } from './types.ts'
 
 /** What a document is compiled against. */
@@ -127,9 +127,9 @@ function compileKey(
     return report([...path, 'file'], `found no such file below the policies directory; ${hint}`)
   }
   const { hashAlgorithm, padding, transparencyLog } = document
-  const result = parsePublicKey(pem, { hashAlgorithm, padding })
-  if (!result.ok) return report([...path, document.data === undefined ? 'file' : 'data'], result.message)
-  return { kind: 'key', keys: [result.key], transparencyLog, trustRoot }
+  const key = readPublicKey(pem, { hashAlgorithm, padding })
+  if ('problem' in key) return report([...path, document.data === undefined ? 'file' : 'data'], key.problem)
+  return { kind: 'key', keys: [key], transparencyLog, trustRoot }
 }
 
 /** Only files that the loader was given: a policy cannot reach out of its directory. */

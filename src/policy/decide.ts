@@ -1,7 +1,7 @@
 import type { EvidenceFailure, Verified } from '../verify/types.ts'
 import { satisfiedBy } from './authority.ts'
 import { reasonsOf } from './reasons.ts'
-import type { Cause, Judgement, Mode, Policy, Reason, Verdict } from './types.ts'
+import type { Cause, Judgement, Mode, Outcome, Policy, PolicyResult, Reason, Verdict } from './types.ts'
 
 /** All that is known of one digest in one repository. */
 export type DecisionInput = {
@@ -55,4 +55,26 @@ function judge(policy: Policy, input: DecisionInput): Verdict {
     kind: 'violated',
     reasons: policy.authorities.flatMap((authority) => reasonsOf(authority, verified, failures)),
   }
+}
+
+/**
+ * What the client gets. Every policy in mode enforce must be satisfied: a violation refuses, and beats an undetermined
+ * verdict, which holds. In mode observe both only warn, and a policy that is off says nothing.
+ */
+export function enforce({ results }: Judgement): Outcome {
+  const warnings = results.filter(
+    (result) => result.mode === 'observe' && result.verdict.kind !== 'satisfied',
+  )
+  const violated = enforced(results, 'violated')
+  if (violated.length > 0) return { kind: 'refuse', by: violated, warnings }
+  const undetermined = enforced(results, 'undetermined')
+  if (undetermined.length > 0) return { kind: 'hold', by: undetermined, warnings }
+  return { kind: 'serve', warnings }
+}
+
+function enforced(
+  results: readonly PolicyResult[],
+  kind: PolicyResult['verdict']['kind'],
+): readonly PolicyResult[] {
+  return results.filter((result) => result.mode === 'enforce' && result.verdict.kind === kind)
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { enforce } from './enforce.ts'
+import { enforce } from './decide.ts'
 import type { Mode, PolicyResult, Verdict } from './types.ts'
 
 const VERDICTS: Readonly<Record<Verdict['kind'], Verdict>> = {

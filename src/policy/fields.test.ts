@@ -2,14 +2,13 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import test from 'node:test'
 import { digestOf } from '../oci/digest.ts'
+import { readPublicKey } from '../verify/public-key.ts'
 import type { Signer, Verified } from '../verify/types.ts'
-import { decide } from './decide.ts'
+import { decide, enforce } from './decide.ts'
 import { policyJsonSchema } from './document.ts'
-import { enforce } from './enforce.ts'
 import { loadPolicies } from './load.ts'
 import { policiesFor } from './policy-index.ts'
 import { isRecord } from './problem.ts'
-import { parsePublicKey } from './public-key.ts'
 import { refusalMessage } from './refusal.ts'
 
 /**
@@ -84,9 +83,9 @@ function keyless(subject: string, issuer: string): Signer {
 }
 
 function keyed(text: string): Signer {
-  const result = parsePublicKey(text, { hashAlgorithm: undefined, padding: undefined })
-  assert.ok(result.ok)
-  return { kind: 'key', key: result.key.id }
+  const key = readPublicKey(text)
+  assert.ok('id' in key)
+  return { kind: 'key', key: key.id }
 }
 
 function one(signer: Signer, predicateType?: string): Verified {

@@ -70,7 +70,7 @@ for (const [name, found] of HOSTILE) {
 }
 
 test('a long runbook gives way in the reason phrase, not in the line', () => {
-  const runbook = `https://wiki.example/${'x'.repeat(120)}`
+  const runbook = `https://wiki.example/${'x'.repeat(160)}`
   const { line, reasonPhrase } = refusalMessage(refuse(violated([REASON], 'acme', runbook)), 'd')
   assert.ok(line.includes(runbook))
   assert.ok(!reasonPhrase.includes('wiki.example'))

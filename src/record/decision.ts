@@ -13,7 +13,7 @@ export type Decision = {
   readonly results: readonly DecisionResult[]
 }
 
-export type DecisionResult = {
+type DecisionResult = {
   readonly policy: string
   readonly mode: PolicyResult['mode']
   readonly verdict: PolicyResult['verdict']['kind']

@@ -11,7 +11,10 @@ function capture(level = 'info') {
 
 test('secrets are not written, at the root or one level down', () => {
   const { lines, log } = capture()
-  log.warn({ password: 'p', upstream: { token: 't', authorization: 'a' }, headers: { authorization: 'b' } }, 'x')
+  log.warn(
+    { password: 'p', upstream: { token: 't', authorization: 'a' }, headers: { authorization: 'b' } },
+    'x',
+  )
   assert.equal(JSON.stringify(lines).match(/\[redacted\]/g)?.length, 4)
   assert.doesNotMatch(JSON.stringify(lines), /"[ptab]"/)
 })

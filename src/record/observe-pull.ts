@@ -1,6 +1,5 @@
 import type { Outcome, PolicyResult } from '../policy/types.ts'
 import type { Decision } from './decision.ts'
-import type { Logger } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
 type ObservedPull = {
@@ -9,28 +8,20 @@ type ObservedPull = {
   readonly cache: 'warm' | 'cold'
 }
 
-/** Counts every pull, and logs those that are not simply served. */
-export function observePull(deps: {
-  log: Logger
-  metrics: Pick<Metrics, 'pulls' | 'reasons' | 'causes'>
-}): (answer: ObservedPull) => void {
-  const { log, metrics } = deps
-  return (answer) => {
+/** Counts every pull; what was decided and why is in the decision's own event. */
+export function observePull(
+  metrics: Pick<Metrics, 'pulls' | 'reasons' | 'causes' | 'pullDuration'>,
+): (answer: ObservedPull, ms: number) => void {
+  return (answer, ms) => {
     const { registry } = answer.decision.subject.repository
     metrics.pulls.inc(registry, outcomeLabel(answer), answer.cache)
-    const results = unsatisfied(answer)
-    if (results.length === 0) return
-    for (const { mode, verdict } of results) {
+    metrics.pullDuration.observe({ cache: answer.cache }, ms / 1000)
+    for (const { mode, verdict } of unsatisfied(answer)) {
       if (verdict.kind === 'violated')
         for (const { code } of verdict.reasons) metrics.reasons.inc({ reason: code, mode })
       if (verdict.kind === 'undetermined')
         for (const { dependency } of verdict.causes) metrics.causes.inc({ dependency, mode })
     }
-    const { id, subject, results: because } = answer.decision
-    log.warn(
-      { event: 'pull', decision: id, ...subject, outcome: outcomeLabel(answer), results: because },
-      'policy not satisfied',
-    )
   }
 }
 

@@ -8,6 +8,8 @@ import type { Metrics } from './metrics.ts'
 const KNOWN_DECISIONS_MAX = 10_000
 
 export type Recorder = {
+  /** Tells of a decision, once for each time that an image is judged: what, why, by whom signed, how long it took. */
+  announce(decision: Decision, timings: Readonly<Record<string, number>>): void
   /**
    * Makes a decision durable before it returns; a repeat is only counted. Throws where the disk refuses: an outcome
    * that cannot be recorded must not leave.
@@ -52,11 +54,24 @@ export function createRecorder(deps: {
     const isNew = deps.state.recordDecision({ id, key, at: deps.now(), json: key })
     repeats.set(key, { count: 0 })
     deps.metrics.decisionsRecorded.inc({ kind: isNew ? 'first' : 'repeat' })
-    const { subject, outcome, results } = decision
-    if (isNew) deps.log.warn({ event: 'decision', id, ...subject, outcome, results }, 'decision')
   }
 
   return {
+    announce({ id, subject, outcome, results }, timings) {
+      const { registry, name } = subject.repository
+      const event = {
+        event: 'decision',
+        id,
+        image: `${registry}/${name}`,
+        digest: subject.digest,
+        outcome,
+        results,
+        timings,
+      }
+      const { policyVersion, trustVersion } = subject
+      if (outcome === 'serve') deps.log.info({ ...event, policyVersion, trustVersion })
+      else deps.log.warn({ ...event, policyVersion, trustVersion })
+    },
     record,
     note(decision) {
       try {

@@ -17,8 +17,10 @@ export type ManifestRouteDeps = {
   hardStop: 'auto' | 'off'
   deadline: () => AbortSignal
   /** Told of every pull that reached a decision. */
-  onPull(answer: PullAnswer): void
+  onPull(answer: PullAnswer, ms: number): void
   onError(error: unknown): void
+  /** Milliseconds, monotonic. */
+  elapsed: () => number
 }
 
 export type ManifestRoute = {
@@ -60,9 +62,14 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
   }
 
   async function judgedAnswer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
+    const start = deps.elapsed()
     try {
-      const pulled = await deps.puller.pull({ repository: request.repository, reference, deadline: deps.deadline })
-      deps.onPull(pulled)
+      const pulled = await deps.puller.pull({
+        repository: request.repository,
+        reference,
+        deadline: deps.deadline,
+      })
+      deps.onPull(pulled, deps.elapsed() - start)
       return pulled.kind === 'serve' ? served(request, reference, pulled) : refused(pulled)
     } catch (error) {
       if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'manifest')
@@ -96,14 +103,18 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
     if (reference.kind === 'digest') return { ...answer, status: 300 }
     const digest = digestOf(answer.body)
     refusals.set(digest, answer)
-    const headers = {
-      'content-type': MEDIA_TYPE.ociManifest,
-      'content-length': String(answer.body.length),
-      'docker-content-digest': digest,
-      'docker-distribution-api-version': 'registry/2.0',
-      'cache-control': 'no-store',
-    }
-    return { status: 200, headers, body: answer.body }
+    return { status: 200, headers: refusalHead(digest, answer.body.length), body: answer.body }
+  }
+}
+
+/** The refusal as if it were a manifest: what containerd needs to go on to GET it. */
+function refusalHead(digest: Digest, sizeBytes: number): Head {
+  return {
+    'content-type': MEDIA_TYPE.ociManifest,
+    'content-length': String(sizeBytes),
+    'docker-content-digest': digest,
+    'docker-distribution-api-version': 'registry/2.0',
+    'cache-control': 'no-store',
   }
 }
 

@@ -1,4 +1,4 @@
-import { errorAnswer, type Answer } from '../http/answer.ts'
+import type { Answer } from '../http/answer.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
 import { UpstreamError, type RegistryClient } from '../upstream/types.ts'
 import type { RoutedRequest } from './request.ts'
@@ -37,12 +37,4 @@ function jsonHead(body: Buffer): Record<string, string> {
     'content-length': String(body.length),
     'docker-distribution-api-version': 'registry/2.0',
   }
-}
-
-export function unknownRegistry(registry: string): Answer {
-  return errorAnswer({
-    status: 404,
-    code: 'NAME_UNKNOWN',
-    message: `registry ${registry} is not configured here`,
-  })
 }

@@ -17,14 +17,14 @@ export type Fault =
   /** The right answer with one bit of its body flipped. */
   | 'corrupt'
 
-export type SeenRequest = {
+type SeenRequest = {
   readonly method: string
   readonly url: string
   readonly headers: IncomingHttpHeaders
 }
 
 /** May wait: a promise that a test holds makes a slow registry without a clock. */
-export type Behaviour = (request: SeenRequest) => Fault | undefined | Promise<Fault | undefined>
+type Behaviour = (request: SeenRequest) => Fault | undefined | Promise<Fault | undefined>
 
 export type RegistryOptions = {
   readonly auth?: RegistryAuth

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
+import type { KeyObject } from 'node:crypto'
 import { bundleToJSON, type Bundle, type SerializedBundle } from '@sigstore/bundle'
 import { digestOf } from '../oci/digest.ts'
+import { readPublicKey, type SchemeOptions } from '../verify/public-key.ts'
 import { readTrustRoot } from '../verify/trust-root.ts'
 import type {
   Candidate,
   CandidateResult,
   EvidenceSource,
   FailureCode,
+  PublicKey,
   TrustRoot,
   Verified,
 } from '../verify/types.ts'
@@ -28,6 +31,13 @@ export function trustRootOf(json: object, name = 'test'): TrustRoot {
   const root = readTrustRoot(name, JSON.stringify(json))
   if ('problem' in root) assert.fail(root.problem)
   return root
+}
+
+/** A key as configuration reads it; fails the test where it cannot be used. */
+export function publicKeyOf(publicKey: KeyObject, options?: SchemeOptions): PublicKey {
+  const key = readPublicKey(publicKey.export({ format: 'pem', type: 'spki' }).toString(), options)
+  if ('problem' in key) assert.fail(key.problem)
+  return key
 }
 
 function sourceOf(bytes: Buffer, found: EvidenceSource['found']): EvidenceSource {

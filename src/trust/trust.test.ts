@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { generateKeyPairSync } from 'node:crypto'
 import { before, suite, test } from 'node:test'
 import { createSigstore, type Sigstore, type TrustedRootJson } from '../testing/sigstore.ts'
 import { loadPublicGoodRoot } from './public-good.ts'
-import { parsePublicKey } from './public-key.ts'
 import { createTrustSnapshot } from './snapshot.ts'
 import { TrustError } from './trust-error.ts'
 import { parseTrustRoot } from './trust-root.ts'
@@ -139,24 +137,5 @@ suite('createTrustSnapshot', () => {
   test('two roots of one name: refused', () => {
     const root = loadPublicGoodRoot()
     assert.throws(() => createTrustSnapshot([root, root]), { name: 'TrustError', code: 'snapshot' })
-  })
-})
-
-suite('parsePublicKey', () => {
-  test('the id is the hash of the SubjectPublicKeyInfo', () => {
-    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-    const key = parsePublicKey(publicKey.export({ format: 'pem', type: 'spki' }).toString(), {
-      hash: 'sha256',
-    })
-    assert.match(key.id, /^sha256:[0-9a-f]{64}$/)
-    assert.deepEqual(key.scheme, { hash: 'sha256' })
-  })
-  test('what is no key says what would be one', () => {
-    const pem = '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n'
-    assert.throws(() => parsePublicKey(pem), {
-      name: 'TrustError',
-      code: 'public-key',
-      message: /P-256.*RSA.*Ed25519/,
-    })
   })
 })

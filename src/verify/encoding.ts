@@ -6,9 +6,17 @@ const BASE64 = /^[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*$/
 
 /** Where Buffer.from skips what it cannot read, two texts could mean the same bytes; here only line ends may differ. */
 export function isBase64(text: string): boolean {
+  // Decoding is faster than the expression below, and gives this many bytes only where nothing was skipped.
+  if (text.length % 4 === 0 && Buffer.from(text, 'base64').length === wholeLengthOf(text)) return true
   if (!BASE64.test(text)) return false
   const digits = text.replaceAll(/[\r\n=]/g, '')
   return digits.length % 4 !== 1
+}
+
+/** Bytes in padded base64 of this length. */
+function wholeLengthOf(text: string): number {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  return (text.length / 4) * 3 - padding
 }
 
 export function decodeBase64(value: unknown, what: string): Buffer {

@@ -89,7 +89,7 @@ export type VerifiedTime = {
 }
 
 /** in-toto attestation Statement v0.1 or v1; `predicate` is authenticated but its shape is not checked. */
-export type Statement = {
+type Statement = {
   readonly predicateType: string
   readonly predicate: unknown
 }

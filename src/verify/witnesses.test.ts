@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { before, suite, test } from 'node:test'
-import { digestOf } from '../oci/digest.ts'
 import {
   createSigstore,
   managedSigner,
@@ -15,6 +14,7 @@ import {
   bundleCandidate,
   editedCandidate,
   IDENTITY,
+  publicKeyOf,
   signOnce,
   STATEMENT,
   SUBJECT,
@@ -26,7 +26,7 @@ import { verifyCandidate } from './verify.ts'
 type LogInstance = TrustedRootJson['tlogs'][number]
 
 const PAIR = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-const KEY = { id: digestOf(PAIR.publicKey.export({ format: 'der', type: 'spki' })), key: PAIR.publicKey }
+const KEY = publicKeyOf(PAIR.publicKey)
 
 let sigstore: Sigstore
 
@@ -182,7 +182,9 @@ suite('whose log witnessed a key', () => {
     }
     const result = verifyCandidate(bundleCandidate(bundle), { subject: SUBJECT, roots, keys: [KEY] })
     const { logs } = assertAccepted(result)
-    const nameOf = new Map([sigstore, other].map(({ base, logs: { v1 } }) => [v1.logId.toString('hex'), base]))
+    const nameOf = new Map(
+      [sigstore, other].map(({ base, logs: { v1 } }) => [v1.logId.toString('hex'), base]),
+    )
     return logs.map(({ trustRoot, logId }) => `${nameOf.get(logId)} by ${trustRoot}`)
   }
 

@@ -10,7 +10,7 @@ import { mergeReferrers } from '../oci/referrers.ts'
 import { bundleJson } from '../testing/cosign-layer.ts'
 import { createSigstore, managedSigner, type Bundle, type Sigstore } from '../testing/sigstore.ts'
 import { statement } from '../testing/statements.ts'
-import { parsePublicKey } from '../trust/public-key.ts'
+import { publicKeyOf } from '../testing/verification.ts'
 import { parseTrustRoot } from '../trust/trust-root.ts'
 import type { Candidate } from '../verify/types.ts'
 import type { SubjectInput } from '../verify/verify.ts'
@@ -85,11 +85,14 @@ suite('verification runner', () => {
     const bundle = bundleJson(
       await sigstore.dsse(statement('a', HEX, 'https://t.test/v1', LARGE), signer, { log: 0 }),
     )
-    const pem = pair.publicKey.export({ format: 'pem', type: 'spki' }).toString()
-    const key = parsePublicKey(pem, { hash: 'sha384', pss: true })
+    const key = publicKeyOf(pair.publicKey, { hashAlgorithm: 'sha384', padding: 'pss' })
     const outcome = await runner.verify([candidate(bundle)], { ...input, keys: [key] }, never)
     assert.deepEqual(outcome.verified[0]?.signer, { kind: 'key', key: key.id })
-    const wrong = await runner.verify([candidate(bundle)], { ...input, keys: [parsePublicKey(pem)] }, never)
+    const wrong = await runner.verify(
+      [candidate(bundle)],
+      { ...input, keys: [publicKeyOf(pair.publicKey)] },
+      never,
+    )
     assert.equal(wrong.failures[0]?.code, 'key')
   })
 

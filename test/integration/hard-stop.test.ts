@@ -154,3 +154,16 @@ test('the refusal document is only ever refused, wherever it is asked for', asyn
   await harness.restart()
   assert.equal((await harness.get(`/v2/enforced/unsigned/manifests/${digest}?ns=hub`)).status, 404)
 })
+
+test('a registry that is not configured: closed too where every image needs a policy, open where none is asked for', async () => {
+  for (const unmatched of ['enforce', 'observe'] as const) {
+    await using closed = await startHarness({ config: { policies: { directory: 'policies', unmatched } } })
+    const head = await closed.head('/v2/acme/app/manifests/v1?ns=unknown.example')
+    assert.equal(head.status, unmatched === 'enforce' ? 200 : 404)
+    if (unmatched === 'observe') continue
+    const digest = head.headers['docker-content-digest'] ?? ''
+    const get = await closed.get(`/v2/acme/app/manifests/${digest}?ns=unknown.example`)
+    assert.equal(get.status, 404)
+    assert.equal(errorOf(get).code, 'NAME_UNKNOWN')
+  }
+})

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import test from 'node:test'
-import type { KeyScheme } from '../verify/types.ts'
-import { parsePublicKey, type SchemeOptions } from './public-key.ts'
-
-const NONE: SchemeOptions = { hashAlgorithm: undefined, padding: undefined }
+import { readPublicKey, type SchemeOptions } from './public-key.ts'
+import type { KeyScheme } from './types.ts'
 
 function pemOf(key: KeyObject): string {
   return key.export({ type: 'spki', format: 'pem' }).toString()
@@ -14,9 +12,16 @@ const ec = (namedCurve: string): string => pemOf(generateKeyPairSync('ec', { nam
 const P256 = ec('P-256')
 const RSA = pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey)
 const RSA_PSS = pemOf(generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).publicKey)
+const RSA_PSS_384 = pemOf(
+  generateKeyPairSync('rsa-pss', {
+    modulusLength: 2048,
+    hashAlgorithm: 'sha384',
+    mgf1HashAlgorithm: 'sha384',
+  }).publicKey,
+)
 const ED25519 = pemOf(generateKeyPairSync('ed25519').publicKey)
 
-const ACCEPTED: readonly (readonly [string, string, Partial<SchemeOptions>, KeyScheme | undefined])[] = [
+const ACCEPTED: readonly (readonly [string, string, SchemeOptions, KeyScheme | undefined])[] = [
   ['EC P-256', P256, {}, undefined],
   ['EC P-384', ec('P-384'), {}, undefined],
   ['EC P-521', ec('P-521'), {}, undefined],
@@ -30,28 +35,32 @@ const ACCEPTED: readonly (readonly [string, string, Partial<SchemeOptions>, KeyS
     { padding: 'pss', hashAlgorithm: 'sha512' },
     { hash: 'sha512', pss: true },
   ],
-  ['RSA-PSS', RSA_PSS, {}, { hash: 'sha256', pss: true }],
+  ['RSA-PSS', RSA_PSS, {}, undefined],
+  ['RSA-PSS with pss', RSA_PSS, { padding: 'pss' }, undefined],
+  ['RSA-PSS with sha512', RSA_PSS, { hashAlgorithm: 'sha512' }, { hash: 'sha512', pss: true }],
+  ['RSA-PSS for SHA-384', RSA_PSS_384, {}, undefined],
   ['Ed25519', ED25519, {}, undefined],
 ]
 
 for (const [name, pem, options, scheme] of ACCEPTED) {
   test(`key: ${name}`, () => {
-    const result = parsePublicKey(pem, { ...NONE, ...options })
-    assert.ok(result.ok, result.ok ? '' : result.message)
-    assert.deepEqual(result.key.scheme, scheme)
-    assert.match(result.key.id, /^sha256:[0-9a-f]{64}$/)
+    const key = readPublicKey(pem, options)
+    assert.ok('id' in key, 'problem' in key ? key.problem : '')
+    assert.deepEqual(key.scheme, scheme)
+    const spki = key.key.export({ type: 'spki', format: 'der' })
+    assert.equal(key.id, `sha256:${createHash('sha256').update(spki).digest('hex')}`)
   })
 }
 
 const REFUSED: readonly (readonly [
   name: string,
   pem: () => string,
-  options: Partial<SchemeOptions>,
+  options: SchemeOptions,
   message: RegExp,
 ])[] = [
   ['nothing', () => '', {}, /no PEM block/],
   ['a private key', () => privatePem(), {}, /PRIVATE key, which must not be here/],
-  ['two keys', () => P256 + RSA, {}, /2 PEM blocks; write one authority for each key/],
+  ['two keys', () => P256 + RSA, {}, /2 PEM blocks; give each key by itself/],
   ['a certificate', () => P256.replaceAll('PUBLIC KEY', 'CERTIFICATE'), {}, /type CERTIFICATE/],
   ['damage', () => P256.replace('MFkw', 'AAAA'), {}, /damaged/],
   [
@@ -65,6 +74,12 @@ const REFUSED: readonly (readonly [
   ['Ed25519 with a hash', () => ED25519, { hashAlgorithm: 'sha512' }, /fixes its own/],
   ['EC with padding', () => P256, { padding: 'pss' }, /not RSA/],
   ['RSA-PSS with pkcs1', () => RSA_PSS, { padding: 'pkcs1' }, /RSA-PSS/],
+  [
+    'RSA-PSS for another hash',
+    () => RSA_PSS_384,
+    { hashAlgorithm: 'sha256' },
+    /sha256 with an RSA-PSS key for sha384/,
+  ],
 ]
 
 function privatePem(): string {
@@ -75,9 +90,17 @@ function privatePem(): string {
 
 for (const [name, pem, options, message] of REFUSED) {
   test(`no key: ${name}`, () => {
-    const result = parsePublicKey(pem(), { ...NONE, ...options })
-    assert.ok(!result.ok)
-    assert.match(result.message, message)
-    assert.ok(!result.message.includes('MI'), 'no key material in messages')
+    const result = readPublicKey(pem(), options)
+    const problem = 'problem' in result ? result.problem : ''
+    assert.match(problem, message)
+    assert.ok(!problem.includes('MI'), 'no key material in messages')
   })
 }
+
+test('a PKCS#1 key is the same key', () => {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const pkcs1 = readPublicKey(publicKey.export({ format: 'pem', type: 'pkcs1' }).toString())
+  const spki = readPublicKey(pemOf(publicKey))
+  assert.ok('id' in pkcs1 && 'id' in spki)
+  assert.equal(pkcs1.id, spki.id)
+})
