@@ -13,7 +13,7 @@ import type { ReferrersRoute } from './routes/referrers.ts'
 import { fallsBack, headerOf, type RoutedRequest } from './routes/request.ts'
 import { answerTags } from './routes/tags.ts'
 import type { Router } from './upstream/route.ts'
-import type { Upstreams } from './upstream/types.ts'
+import type { RegistryClient, Upstreams } from './upstream/types.ts'
 
 export type AppDeps = {
   router: Router
@@ -33,10 +33,14 @@ type DataContext = Context<{ Bindings: HttpBindings }>
 /** The data listener: what containers are pulled through. Read-only, closed-world, one strict parser for every request. */
 export function createApp(deps: AppDeps): Hono<{ Bindings: HttpBindings }> {
   const app = new Hono<{ Bindings: HttpBindings }>()
-  app.get('*', async (context) => {
+  app.get('*', (context): Response | Promise<Response> => {
     const start = deps.elapsed()
-    const { route, answer } = await answerRequest(context, deps)
-    return finish(context, { route, start, answer }, deps)
+    const asked = readRequest(context, deps)
+    if ('answer' in asked) return finish(context, { ...asked, start }, deps)
+    // Without a promise: what is warm is most of what is asked.
+    const warm = answerWarm(asked, deps)
+    if (warm !== undefined) return finish(context, { ...warm, start }, deps)
+    return answerCold(asked, deps).then((cold): Response => finish(context, { ...cold, start }, deps))
   })
   app.all('*', (context) =>
     finish(context, { route: 'none', start: deps.elapsed(), answer: readOnly() }, deps),
@@ -54,27 +58,42 @@ export function createApp(deps: AppDeps): Hono<{ Bindings: HttpBindings }> {
   return app
 }
 
-type Routed = { route: Target['kind'] | 'none'; answer: Answer | 'sent' }
+type Answered = { readonly route: Target['kind'] | 'none'; readonly answer: Answer | 'sent' }
+type Asked = {
+  readonly target: Exclude<Target, { kind: 'ping' }>
+  readonly request: RoutedRequest
+  readonly client: RegistryClient
+  readonly outgoing: ServerResponse
+}
 
-async function answerRequest(context: DataContext, deps: AppDeps): Promise<Routed> {
+/** Steps 1 and 2: what is asked for, of whom; or the answer, where that is no question. */
+function readRequest(context: DataContext, deps: AppDeps): Answered | Asked {
   const { incoming, outgoing } = context.env
   // 1. parse: the raw request target, before any framework has decoded it.
   const parsed = parseTarget(incoming.url ?? '')
-  // RFC 9110 section 15.5.6: a 405 names what is allowed instead, and here nothing is.
-  if (!parsed.ok)
-    return {
-      route: 'none',
-      answer: errorAnswer(parsed.status === 405 ? { ...parsed, headers: { allow: '' } } : parsed),
-    }
+  if (!parsed.ok) {
+    // RFC 9110 section 15.5.6: a 405 names what is allowed instead, and here nothing is.
+    const refusal = parsed.status === 405 ? { ...parsed, headers: { allow: '' } } : parsed
+    return { route: 'none', answer: errorAnswer(refusal) }
+  }
   const { target } = parsed
   // 2. route: exactly one upstream, or none.
   const routed = deps.router.route(target, headerOf(incoming, 'host'))
-  if (!routed.ok)
+  if (!routed.ok) {
     return { route: target.kind, answer: unrouted(context, { target, answer: errorAnswer(routed) }, deps) }
+  }
   if (target.kind === 'ping' || routed.repository === undefined) return { route: 'ping', answer: ping() }
-  const request = routedRequest(context, target, routed.repository)
   const client = deps.upstreams.client(routed.registry)
   if (client === undefined) throw new TypeError(`routed to ${routed.registry}, which has no client`)
+  return { target, request: routedRequest(context, target, routed.repository), client, outgoing }
+}
+
+function answerWarm({ target, request }: Asked, { manifest }: AppDeps): Answered | undefined {
+  const answer = target.kind === 'manifest' ? manifest.answerWarm(request, target.reference) : undefined
+  return answer === undefined ? undefined : { route: 'manifest', answer }
+}
+
+async function answerCold({ target, request, client, outgoing }: Asked, deps: AppDeps): Promise<Answered> {
   switch (target.kind) {
     case 'manifest':
       return { route: 'manifest', answer: await deps.manifest.answer(request, target.reference) }

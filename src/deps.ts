@@ -16,7 +16,7 @@ import { createLogs, type Logger } from './record/log.ts'
 import { createMetrics, type Metrics } from './record/metrics.ts'
 import { observePull } from './record/observe-pull.ts'
 import { createRecorder } from './record/recorder.ts'
-import { createManifestRoute, type ManifestRouteDeps } from './routes/manifest.ts'
+import { ManifestRoute, type ManifestRouteDeps } from './routes/manifest.ts'
 import { createReferrersRoute } from './routes/referrers.ts'
 import { openContentStore, type DirectoryContentStore } from './store/content.ts'
 import { openDatabase } from './store/database.ts'
@@ -108,7 +108,7 @@ async function build(config: Config, policies: IndexedPolicySet, trust: TrustSna
     app: {
       ...watch,
       router: createRouter(routeTable(config), config.defaultUpstream ?? undefined),
-      manifest: createManifestRoute({ ...config.refusals, ...watching(watch), puller, modeOf, deadline }),
+      manifest: new ManifestRoute({ ...config.refusals, ...watching(watch), puller, modeOf, deadline }),
       blob: { blobs, judge, state, modeOf, metrics, runner, deadline, upstreams: config.upstreams },
       referrers: createReferrersRoute({ runner, workLimit: deadline }),
       upstreams,

@@ -49,6 +49,10 @@ export type PullDeps = {
   modeOf(repositoryName: string): Mode
 }
 
+type Concluded =
+  | Exclude<PullAnswer, { kind: 'serve' }>
+  | Omit<Extract<PullAnswer, { kind: 'serve' }>, 'manifest'>
+
 /** What steps 3 to 7 come to. */
 type Found = {
   readonly digest: Digest | undefined
@@ -72,28 +76,40 @@ export class Puller {
   }
 
   async pull(request: PullRequest): Promise<PullAnswer> {
-    const found = this.#findWarm(request) ?? (await this.#findCold(request))
+    const warm = this.pullWarm(request)
+    if (warm !== undefined) return warm
+    const found = await this.#findCold(request)
+    const concluded = this.#conclude(request.repository, found)
+    if (concluded.kind !== 'serve') return concluded
+    return { ...concluded, manifest: await this.#manifestOf(request.repository, found) }
+  }
+
+  /** The same, where nothing has to be waited for: everything is in memory. */
+  pullWarm({ repository, reference }: Pick<PullRequest, 'repository' | 'reference'>): PullAnswer | undefined {
+    const found = this.#findWarm(repository, reference)
+    const digest = found?.digest
+    const manifest = digest === undefined ? undefined : this.#deps.manifests.inMemory(repository, digest)
+    if (found === undefined || manifest === undefined) return undefined
+    const concluded = this.#conclude(repository, found)
+    return concluded.kind === 'serve' ? { ...concluded, manifest } : concluded
+  }
+
+  #conclude(repository: Repository, found: Found): Concluded {
     // 8. enforce: on every request, so that a change of mode counts at once.
     const outcome = enforce(found.judgement)
-    const decision = this.#settle(request.repository, found, outcome)
-    if (outcome.kind !== 'serve') {
-      // 9. record: a refusal is durable before its first byte leaves. What was never seen is no fact about an image.
-      if (outcome.kind === 'refuse' && found.judged !== undefined) this.#deps.recorder.record(decision)
-      return {
-        kind: outcome.kind,
-        ...refusalMessage(outcome, decision.id),
-        decision,
-        outcome,
-        cache: found.cache,
-      }
+    const decision = this.#settle(repository, found, outcome)
+    const { cache } = found
+    if (outcome.kind === 'serve') {
+      const warnings = outcome.warnings.map((result) => warningText(result, decision.id))
+      return { kind: 'serve', warnings, decision, outcome, cache }
     }
-    const manifest = await this.#manifestOf(request.repository, found)
-    const warnings = outcome.warnings.map((result) => warningText(result, decision.id))
-    return { kind: 'serve', manifest, warnings, decision, outcome, cache: found.cache }
+    // 9. record: a refusal is durable before its first byte leaves. What was never seen is no fact about an image.
+    if (outcome.kind === 'refuse' && found.judged !== undefined) this.#deps.recorder.record(decision)
+    return { kind: outcome.kind, ...refusalMessage(outcome, decision.id), decision, outcome, cache }
   }
 
   /** Steps 3 to 7 from memory: no I/O, no crypto. */
-  #findWarm({ repository, reference }: PullRequest): Found | undefined {
+  #findWarm(repository: Repository, reference: ManifestReference): Found | undefined {
     const digest = this.#deps.manifests.resolved(repository, reference)
     const judged = digest === undefined ? undefined : this.#deps.judge.known(repository, digest)
     return judged === undefined ? undefined : { digest, judged, judgement: judged.judgement, cache: 'warm' }

@@ -11,7 +11,7 @@ import { UpstreamError } from '../upstream/types.ts'
 import type { RoutedRequest } from './request.ts'
 
 export type ManifestRouteDeps = {
-  puller: Pick<Puller, 'pull'>
+  puller: Pick<Puller, 'pull' | 'pullWarm'>
   modeOf(repositoryName: string): Mode
   /** `auto`: clients that would ask the real registry after a refusal get one that leaves them nothing to ask for. */
   hardStop: 'auto' | 'off'
@@ -21,12 +21,6 @@ export type ManifestRouteDeps = {
   onError(error: unknown): void
   /** Milliseconds, monotonic. */
   elapsed: () => number
-}
-
-export type ManifestRoute = {
-  answer(request: RoutedRequest, reference: ManifestReference): Promise<Answer>
-  /** An answer that is no manifest, as a client must get it that would go on to the real registry. */
-  final(answer: Answer, asker: Asker, reference: ManifestReference): Answer
 }
 
 /** Who asks, and under which rule; `repositoryName` may be of a registry that is not configured. */
@@ -40,55 +34,77 @@ const WARNINGS_MAX = 5
 /** Seconds; a digest never changes its bytes, but a policy may change what it is worth. */
 const DIGEST_MAX_AGE_SECONDS = 60
 
-export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
-  const refusals = new LRUCache<Digest, Answer>({ max: REFUSALS_MAX })
-  // The whole head of a warm answer, made once.
-  const heads = new WeakMap<FetchedManifest, ReturnType<typeof headsOf>>()
+/** Steps 3 to 10 of a manifest request: what was pulled, as an answer that this client will take for an answer. */
+export class ManifestRoute {
+  readonly #deps: ManifestRouteDeps
+  readonly #refusals = new LRUCache<Digest, Answer>({ max: REFUSALS_MAX })
+  /** The whole head of a warm answer, made once. */
+  readonly #heads = new WeakMap<FetchedManifest, ReturnType<typeof headsOf>>()
 
-  return {
-    async answer(request, reference) {
-      const refusal = reference.kind === 'digest' ? refusals.get(reference.digest) : undefined
-      if (refusal !== undefined) return refusal
-      const answer = await judgedAnswer(request, reference)
-      if (answer.status < 400) return answer
-      return final(answer, { ...request, repositoryName: repositoryName(request.repository) }, reference)
-    },
-    final,
+  constructor(deps: ManifestRouteDeps) {
+    this.#deps = deps
   }
 
-  function final(answer: Answer, asker: Asker, reference: ManifestReference): Answer {
-    if (deps.hardStop === 'off' || !asker.fallsBack || asker.method !== 'HEAD') return answer
-    return deps.modeOf(asker.repositoryName) === 'enforce' ? hardStop(answer, reference) : answer
-  }
-
-  async function judgedAnswer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
-    const start = deps.elapsed()
+  /** The answer, where nothing has to be waited for. */
+  answerWarm(request: RoutedRequest, reference: ManifestReference): Answer | undefined {
+    const refusal = reference.kind === 'digest' ? this.#refusals.get(reference.digest) : undefined
+    if (refusal !== undefined) return refusal
+    const start = this.#deps.elapsed()
     try {
-      const pulled = await deps.puller.pull({
-        repository: request.repository,
-        reference,
-        deadline: deps.deadline,
-      })
-      deps.onPull(pulled, deps.elapsed() - start)
-      return pulled.kind === 'serve' ? served(request, reference, pulled) : refused(pulled)
+      const pulled = this.#deps.puller.pullWarm({ repository: request.repository, reference })
+      return pulled === undefined ? undefined : this.#concluded(request, reference, { pulled, start })
     } catch (error) {
-      if (error instanceof UpstreamError) return upstreamFailureAnswer(error, 'manifest')
-      // Not thrown on: whatever went wrong here, a client that falls back must find its way closed all the same.
-      deps.onError(error)
-      const message = 'internal error; nothing was let through; see the log of the proxy'
-      return errorAnswer({
-        status: 503,
-        code: 'UNAVAILABLE',
-        message,
-        reasonPhrase: 'Internal error; see the log',
-      })
+      return this.#finalFor(request, reference, this.#unexpected(error))
     }
   }
 
-  function served(request: RoutedRequest, reference: ManifestReference, pulled: Served): Answer {
+  async answer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
+    const { repository } = request
+    const start = this.#deps.elapsed()
+    try {
+      const pulled = await this.#deps.puller.pull({ repository, reference, deadline: this.#deps.deadline })
+      return this.#concluded(request, reference, { pulled, start })
+    } catch (error) {
+      const failure =
+        error instanceof UpstreamError ? upstreamFailureAnswer(error, 'manifest') : this.#unexpected(error)
+      return this.#finalFor(request, reference, failure)
+    }
+  }
+
+  /** An answer that is no manifest, as a client must get it that would go on to the real registry. */
+  final(answer: Answer, asker: Asker, reference: ManifestReference): Answer {
+    if (answer.status < 400 || this.#deps.hardStop === 'off') return answer
+    if (!asker.fallsBack || asker.method !== 'HEAD') return answer
+    return this.#deps.modeOf(asker.repositoryName) === 'enforce' ? this.#hardStop(answer, reference) : answer
+  }
+
+  #finalFor(request: RoutedRequest, reference: ManifestReference, answer: Answer): Answer {
+    if (answer.status < 400) return answer
+    return this.final(answer, { ...request, repositoryName: repositoryName(request.repository) }, reference)
+  }
+
+  #concluded(
+    request: RoutedRequest,
+    reference: ManifestReference,
+    { pulled, start }: { pulled: PullAnswer; start: number },
+  ): Answer {
+    this.#deps.onPull(pulled, this.#deps.elapsed() - start)
+    if (pulled.kind === 'serve') return this.#served(request, reference, pulled)
+    return this.#finalFor(request, reference, refused(pulled))
+  }
+
+  /** Not thrown on: whatever went wrong, a client that falls back must find its way closed all the same. */
+  #unexpected(error: unknown): Answer {
+    this.#deps.onError(error)
+    const message = 'internal error; nothing was let through; see the log of the proxy'
+    const reasonPhrase = 'Internal error; see the log'
+    return errorAnswer({ status: 503, code: 'UNAVAILABLE', message, reasonPhrase })
+  }
+
+  #served(request: RoutedRequest, reference: ManifestReference, pulled: Served): Answer {
     const { manifest, warnings } = pulled
-    let head = heads.get(manifest)
-    if (head === undefined) heads.set(manifest, (head = headsOf(manifest)))
+    let head = this.#heads.get(manifest)
+    if (head === undefined) this.#heads.set(manifest, (head = headsOf(manifest)))
     const prepared = reference.kind === 'tag' ? head.byTag : head.byDigest
     const answer = { status: 200, headers: prepared, body: manifest.bytes, facts: factsOf(pulled) }
     if (request.ns === undefined && warnings.length === 0) return answer
@@ -99,10 +115,10 @@ export function createManifestRoute(deps: ManifestRouteDeps): ManifestRoute {
    * By tag: HEAD names a document that only this proxy has, so a client that falls back asks the real registry for a
    * digest it does not hold. By digest: a redirect without Location, at which containerd stops resolving.
    */
-  function hardStop(answer: Answer, reference: ManifestReference): Answer {
+  #hardStop(answer: Answer, reference: ManifestReference): Answer {
     if (reference.kind === 'digest') return { ...answer, status: 300 }
     const digest = digestOf(answer.body)
-    refusals.set(digest, answer)
+    this.#refusals.set(digest, answer)
     return { status: 200, headers: refusalHead(digest, answer.body.length), body: answer.body }
   }
 }
