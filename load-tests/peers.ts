@@ -103,6 +103,15 @@ export async function startNginxPeer(directory: string, upstream: string): Promi
   return { name: 'nginx proxy_cache', url: `http://${host}`, running }
 }
 
+/** node:http without any work: what is lost between it and Portcullis is Portcullis's own. */
+export async function startBarePeer(source: string, accept: string): Promise<Peer> {
+  const port = await freePort()
+  const program = fileURLToPath(new URL('bare-server.ts', import.meta.url))
+  const command = pinned(SERVER_CORE, process.execPath, [program, String(port), source, accept])
+  const url = `http://127.0.0.1:${port}`
+  return { name: 'node:http, no work', url, running: await start('bare', command, () => answers(url)) }
+}
+
 export async function startPullThroughPeer(directory: string, upstream: string): Promise<Peer> {
   const port = await freePort()
   await mkdir(directory, { recursive: true })

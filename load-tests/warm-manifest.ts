@@ -3,6 +3,7 @@ import { startRegistry } from '../test/e2e/harness/registry.ts'
 import { pushSignedImage, type SignedImage } from './image.ts'
 import { checkOnce, measure, type Sample, type Target } from './measure.ts'
 import {
+  startBarePeer,
   startNginxPeer,
   startPortcullisPeer,
   startPullThroughPeer,
@@ -56,6 +57,7 @@ export async function runWarmManifest(input: ScenarioInput): Promise<readonly Ro
     () => startPortcullisPeer(join(directory, 'portcullis'), front.host, image),
     () => startNginxPeer(join(directory, 'nginx'), front.host),
     () => startPullThroughPeer(join(directory, 'pull-through'), front.host),
+    () => startBarePeer(`${peers[0]?.url}/v2/${image.repository}/manifests/${image.tag}`, ACCEPT),
   ]) {
     // oxlint-disable-next-line no-await-in-loop -- one at a time: starting is not what is measured
     const peer = await starting()

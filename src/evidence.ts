@@ -60,8 +60,12 @@ export async function gatherEvidence(
     discover(manifest.digest, repository, source, deps.workLimit()),
   )
   const found = merge(fresh, stored)
-  if (found.failures.length === 0) deps.state.setEvidence(repository, manifest.digest, found, deps.now())
-  return await verify(found)
+  const evidence = await verify(found)
+  // Absence is only kept where everything was looked at; what is enough is enough, whatever else there may be.
+  if (found.failures.length === 0 || isEnough(evidence)) {
+    deps.state.setEvidence(repository, manifest.digest, { ...found, failures: [] }, deps.now())
+  }
+  return evidence
 }
 
 type Input = Parameters<VerificationRunner['verify']>[1]

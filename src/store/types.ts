@@ -53,7 +53,7 @@ export type StateStore = {
   /** Forgets the tag: upstream said that it is not there, or not ours. */
   dropTag(repository: Repository, tag: Tag): void
 
-  /** Complete discoveries only (no failures). */
+  /** What was found and is worth looking at again; a large discovery is kept in part. Verified on every use. */
   getEvidence(repository: Repository, subject: Digest): { discovery: Discovery; gatheredAt: Date } | undefined
   setEvidence(repository: Repository, subject: Digest, discovery: Discovery, gatheredAt: Date): void
 

@@ -31,14 +31,17 @@ export type ManifestSourceDeps = Omit<TagResolverDeps, 'askUpstream' | 'state'> 
 const PARSED_FACTOR = 4
 /** What an entry of the cache costs beside that. */
 const ENTRY_BYTES = 1024
-/** Milliseconds; what is malformed may only have come under a wrong header. */
+/** Milliseconds. */
 const MALFORMED_TTL_MS = 30_000
+const MALFORMED_MAX = 16
 
 /** Steps 3 and 4 of a pull: from memory, then disk, then upstream; each miss once for all who wait for it. */
 export class ManifestSource {
   readonly #deps: ManifestSourceDeps
   readonly #tags: TagResolver
   readonly #memory: LRUCache<string, FetchedManifest>
+  /** Apart, and only for a moment: what is malformed may only have come under a wrong header. */
+  readonly #malformed = new LRUCache<string, FetchedManifest>({ max: MALFORMED_MAX, ttl: MALFORMED_TTL_MS })
   readonly #flights = new Map<string, Promise<FetchedManifest>>()
 
   constructor(deps: ManifestSourceDeps) {
@@ -61,7 +64,8 @@ export class ManifestSource {
   }
 
   inMemory(repository: Repository, digest: Digest): FetchedManifest | undefined {
-    return this.#memory.get(memoryKey(repository, digest))
+    const key = memoryKey(repository, digest)
+    return this.#memory.get(key) ?? this.#malformed.get(key)
   }
 
   /** Rejects with UpstreamError, or WorkError where a large manifest could not be parsed in time. */
@@ -114,7 +118,7 @@ export class ManifestSource {
     const fetched = { digest, bytes, parsed: await this.#deps.parse(bytes, contentType) }
     if (!fetched.parsed.ok) {
       // Not kept for good, and never called a manifest: anyone can have any bytes served to us under such a URL.
-      this.#memory.set(memoryKey(repository, digest), fetched, { ttl: MALFORMED_TTL_MS })
+      this.#malformed.set(memoryKey(repository, digest), fetched)
       return fetched
     }
     this.#memory.set(memoryKey(repository, digest), fetched)

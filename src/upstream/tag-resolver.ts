@@ -65,8 +65,9 @@ export class TagResolver {
   }
 
   #needsNoAsking(known: RememberedTag): boolean {
-    const age = this.#ageMs(known)
-    return (age >= 0 && age < this.#deps.tagTtlMs) || this.#deps.now().getTime() < (known.quietUntil ?? 0)
+    const now = this.#deps.now().getTime()
+    const age = now - known.checkedAt.getTime()
+    return (age >= 0 && age < this.#deps.tagTtlMs) || now < (known.quietUntil ?? 0)
   }
 
   /** A registry that is down or hangs must not cost every pull its patience: after a moment the last answer counts. */
