@@ -11,7 +11,7 @@ import { asBuffer, toVerifyTask, type TaskResult } from './task.ts'
 import { createTurns, finishInTurns } from './turns.ts'
 import { WorkError } from './work-error.ts'
 
-export type VerificationOutcome = CandidateResult & {
+type VerificationOutcome = CandidateResult & {
   /** Candidates of which nothing is known, since their work did not finish. What is verified holds all the same. */
   readonly unfinished: readonly WorkError[]
 }

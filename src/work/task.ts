@@ -32,9 +32,9 @@ export type KeyData = {
   readonly scheme: KeyScheme | undefined
 }
 
-export type ManifestTask = { readonly bytes: Uint8Array; readonly contentType: string | undefined }
+type ManifestTask = { readonly bytes: Uint8Array; readonly contentType: string | undefined }
 
-export type ListingTask = {
+type ListingTask = {
   readonly lists: readonly Uint8Array[]
   readonly artifactType: string | undefined
 }
