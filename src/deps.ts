@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,6 +21,7 @@ import { createReferrersRoute } from './routes/referrers.ts'
 import { openContentStore, type DirectoryContentStore } from './store/content.ts'
 import { openDatabase } from './store/database.ts'
 import { StoreError } from './store/error.ts'
+import { lockDirectory } from './store/lock.ts'
 import { createStateStore } from './store/state.ts'
 import type { StateStore } from './store/types.ts'
 import { loadPublicGoodRoot } from './trust/public-good.ts'
@@ -127,6 +128,7 @@ async function build(config: Config, policies: IndexedPolicySet, trust: TrustSna
       await blobs.close()
       await Promise.all([runner.close(), upstreams.close(), content.close()])
       state.close()
+      store.unlock()
       watch.flush()
     },
   }
@@ -160,18 +162,19 @@ function observe(config: Config): Watch {
 async function openStore(
   config: Config,
   { log, metrics }: Watch,
-): Promise<{ state: StateStore; content: DirectoryContentStore }> {
+): Promise<{ state: StateStore; content: DirectoryContentStore; unlock: () => void }> {
   const { now } = TIME
   const onError = (error: StoreError): void => {
     metrics.storeFaults.inc({ operation: error.code })
     log.error({ event: 'store', err: error }, error.message)
   }
-  await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 })
+  const unlock = lockDirectory(config.dataDirectory)
   const database = openDatabase(join(config.dataDirectory, 'portcullis.db'))
   const { contentBytesMax: bytesMax, evidenceBytesMax } = config.cache
   const state = createStateStore(database, { now, onError, evidenceBytesMax })
   const directory = join(config.dataDirectory, 'content')
-  return { state, content: await openContentStore({ directory, bytesMax, database, now, onError }) }
+  const content = await openContentStore({ directory, bytesMax, database, now, onError })
+  return { state, content, unlock }
 }
 
 function connect(config: Config, metrics: Metrics): ReturnType<typeof createUpstreams> {

@@ -3,6 +3,7 @@ export type StoreErrorCode =
   | 'newer-schema' // written by a later release
   | 'full' // no space, quota or budget left
   | 'unavailable' // cannot be opened, read or written: permissions, a read-only or broken disk, a lock
+  | 'in-use' // another process has the data directory
 
 /** Every way in which the disk can fail us. `message` says what a person can do where there is something to do. */
 export class StoreError extends Error {
