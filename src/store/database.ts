@@ -11,6 +11,8 @@ export type Row = Readonly<Record<string, SQLOutputValue>>
 /** How long a statement waits for another process (a backup, an operator's sqlite3) to let go of the file. */
 const BUSY_TIMEOUT_MS = 5_000
 const WAL_BYTES_MAX = 64 * 1024 * 1024
+/** Of 4 KiB. A checkpoint runs inside some write: often and short holds the event loop less than seldom and long. */
+const CHECKPOINT_PAGES = 128
 
 /**
  * Opens or creates the database at `path` (`:memory:` for none on disk), checks it whole and brings its schema up to
@@ -30,6 +32,7 @@ export function openDatabase(path: string): Database {
     database.exec('PRAGMA synchronous = NORMAL')
     database.exec('PRAGMA trusted_schema = OFF')
     database.exec(`PRAGMA journal_size_limit = ${WAL_BYTES_MAX}`)
+    database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
     migrate(database)
     return database
   } catch (error) {

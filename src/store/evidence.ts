@@ -17,7 +17,7 @@ const EVICTED_AT_ONCE = 16
  * Of one discovery, annotations included: reading and writing it holds the event loop for some 10 ms. A signed image
  * with an SBOM attestation needs 1 to 2 MiB. What is larger is had from upstream again.
  */
-const DISCOVERY_BYTES_MAX = 4 * 1024 * 1024
+const DISCOVERY_BYTES_MAX = 2 * 1024 * 1024
 
 /**
  * Complete discoveries by (repository, subject), the least recently used dropped beyond `bytesMax`. Of one that is over
