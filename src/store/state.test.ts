@@ -208,7 +208,7 @@ describe('evidence', () => {
       kept?.map(({ source: { blob } }) => blob),
       [digest('first'), digest('second')],
     )
-    assert.ok(kept?.[1]?.bytes.equals(candidates[3]?.bytes ?? Buffer.alloc(0)))
+    assert.equal(kept?.[1]?.bytes.equals(candidates[3]?.bytes ?? Buffer.alloc(0)), true)
   })
 
   it('larger than the budget is not kept, nor is what it replaces', () => {
