@@ -68,8 +68,7 @@ export class Certificate extends X509Certificate {
 
   #once<T>(name: string, compute: () => T): T {
     if (!this.#memo.has(name)) this.#memo.set(name, compute())
-    // Each name is used by one getter only, so what is stored under it has that getter's type.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- one getter a name, so what is stored has its type
     return this.#memo.get(name) as T
   }
 

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { digestOf, type Digest } from '../oci/digest.ts'
+import { parseImageReference } from '../oci/reference.ts'
+import { TagResolver } from './tag-resolver.ts'
+import { UpstreamError, type UpstreamErrorCode } from './types.ts'
+
+const image = parseImageReference('r.test/app:v1')
+if (image?.reference.kind !== 'tag') throw new TypeError('a tag')
+const { repository, reference } = { repository: image.repository, reference: image.reference }
+const DIGEST = digestOf(Buffer.from('one'))
+
+/** A resolver that knows v1 already, past its time to live; `answer` is what upstream says next. */
+async function setUp() {
+  const clock = { ms: 100_000 }
+  const late = { signal: AbortSignal.abort() }
+  const upstream = { asked: 0, answer: (): Promise<Digest> => Promise.resolve(DIGEST) }
+  const stored = new Map<string, { digest: Digest; checkedAt: Date }>()
+  const resolver = new TagResolver({
+    state: {
+      getTag: (_, tag) => stored.get(tag),
+      setTag: (_, tag, digest, checkedAt) => void stored.set(tag, { digest, checkedAt }),
+      dropTag: (_, tag) => void stored.delete(tag),
+    },
+    askUpstream: () => {
+      upstream.asked += 1
+      return upstream.answer()
+    },
+    now: () => new Date(clock.ms),
+    revalidationLimit: () => late.signal,
+    tagTtlMs: 1_000,
+    tagStaleIfErrorMs: 60_000,
+  })
+  await resolver.resolve(repository, reference)
+  clock.ms = 102_000
+  late.signal = new AbortController().signal
+  return { resolver, upstream, clock, late, stored }
+}
+
+const failing = (code: UpstreamErrorCode) => () => Promise.reject<Digest>(new UpstreamError(code, code))
+
+describe('a tag that is known, past its time to live', () => {
+  for (const code of ['unavailable', 'timeout', 'rate-limited'] as const) {
+    it(`is served stale when upstream is ${code}, and upstream is left alone for a moment`, async () => {
+      const { resolver, upstream } = await setUp()
+      upstream.answer = failing(code)
+      assert.equal(await resolver.resolve(repository, reference), DIGEST)
+      assert.equal(resolver.resolved(repository, reference), DIGEST)
+      assert.equal(await resolver.resolve(repository, reference), DIGEST)
+      assert.equal(upstream.asked, 2)
+    })
+  }
+
+  it('does not wait for an upstream that hangs', async () => {
+    const { resolver, upstream, late } = await setUp()
+    upstream.answer = () => new Promise(() => undefined)
+    late.signal = AbortSignal.abort()
+    assert.equal(await resolver.resolve(repository, reference), DIGEST)
+  })
+
+  for (const code of ['not-found', 'unauthorized', 'forbidden'] as const) {
+    it(`that is ${code} stays gone in a later outage`, async () => {
+      const { resolver, upstream, stored } = await setUp()
+      upstream.answer = failing(code)
+      await assert.rejects(resolver.resolve(repository, reference), { code })
+      upstream.answer = failing('unavailable')
+      await assert.rejects(resolver.resolve(repository, reference), { code: 'unavailable' })
+      assert.equal(stored.size, 0)
+    })
+  }
+
+  it('is not believed after a clock that went back', async () => {
+    const { resolver, clock } = await setUp()
+    clock.ms = 99_999
+    assert.equal(resolver.resolved(repository, reference), undefined)
+  })
+
+  it('is not served stale for longer than was allowed', async () => {
+    const { resolver, upstream, clock } = await setUp()
+    clock.ms = 161_001
+    upstream.answer = failing('unavailable')
+    await assert.rejects(resolver.resolve(repository, reference), { code: 'unavailable' })
+  })
+})
