@@ -2,7 +2,10 @@ import { Command, CommanderError } from 'commander'
 import { EXIT, type CommandIo } from './cli/io.ts'
 import { registerConfig } from './cli/config.ts'
 import { registerDemo } from './cli/demo.ts'
+import { registerDrill } from './cli/drill.ts'
 import { registerServe } from './cli/serve.ts'
+import { registerTrust } from './cli/trust.ts'
+import { registerTuf } from './cli/tuf.ts'
 import { registerVerify } from './cli/verify.ts'
 import { registerVerifyBundle } from './cli/verify-bundle.ts'
 import { VERSION } from './version.ts'
@@ -28,9 +31,17 @@ registerServe(program, io)
 registerVerify(program, io)
 registerVerifyBundle(program, io)
 registerConfig(program, io)
+registerTrust(program, io)
+registerDrill(program, io)
+registerTuf(program, io)
 registerDemo(program, io)
-// Settings of a command are copied when it is added, so that every level exits alike.
-for (const command of program.commands) command.exitOverride()
+exitAlike(program)
+
+// Node would end with 1, which says "refused": a program that broke down has judged nothing.
+process.on('uncaughtException', (error: unknown) => {
+  tellUnexpected(error)
+  process.exit(EXIT.undetermined)
+})
 
 try {
   await program.parseAsync(process.argv)
@@ -38,10 +49,18 @@ try {
   if (error instanceof CommanderError) {
     io.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage)
   } else {
-    // Never 1, which says "refused": a program that broke down has judged nothing.
-    io.stderr(
-      `portcullis: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    )
+    tellUnexpected(error)
     io.exit(EXIT.undetermined)
   }
+}
+
+/** Settings of a command are copied when it is added: told to every level, every level exits alike. */
+function exitAlike(command: Command): void {
+  command.exitOverride()
+  for (const below of command.commands) exitAlike(below)
+}
+
+function tellUnexpected(error: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  io.stderr(`portcullis: unexpected error: ${text}\n`)
 }

@@ -1,20 +1,27 @@
-import { refusalMessage, warningText } from './policy/refusal.ts'
+import { refusalMessage, admissionText, warningText } from './policy/refusal.ts'
 import { enforce } from './policy/decide.ts'
+import type { RetiringKind } from './policy/retiring.ts'
 import type { Cause, Judgement, Mode, Outcome } from './policy/types.ts'
 import type { Digest } from './oci/digest.ts'
 import { repositoryName, type ManifestReference, type Repository } from './oci/reference.ts'
 import { createDecision, type Decision } from './record/decision.ts'
 import type { Recorder } from './record/recorder.ts'
+import type { PullSeen } from './replay.ts'
+import { StoreError } from './store/error.ts'
 import type { StateStore } from './store/types.ts'
 import type { FetchedManifest, ManifestSource } from './upstream/manifest-source.ts'
 import { UpstreamError } from './upstream/types.ts'
+import { causeOf } from './cause.ts'
 import { DeadlineError, withDeadline } from './deadline.ts'
-import type { Judge, Judged } from './judge.ts'
-import { WorkError } from './work/work-error.ts'
+import type { EpochVersions } from './epoch.ts'
+import { isVouchedFor, type Gate } from './gate.ts'
+import { closureFrom, type Closure, type Judge, type Judged } from './judge.ts'
 
 export type PullRequest = {
   readonly repository: Repository
   readonly reference: ManifestReference
+  /** Address of who asks, for the record of what nobody could judge. */
+  readonly client: string
   /** The caller's patience. Work that it interrupts goes on for the next request. */
   readonly deadline: () => AbortSignal
 }
@@ -23,7 +30,7 @@ export type PullAnswer =
   | {
       readonly kind: 'serve'
       readonly manifest: FetchedManifest
-      /** One line each: policies in observe mode that would have refused. */
+      /** One line each: policies whose stance let it pass unjudged, and policies in observe mode that would have refused. */
       readonly warnings: readonly string[]
       readonly decision: Decision
       readonly outcome: Outcome
@@ -39,12 +46,15 @@ export type PullAnswer =
     }
 
 export type PullDeps = {
-  manifests: ManifestSource
-  judge: Judge
+  manifests: Pick<ManifestSource, 'resolved' | 'resolve' | 'inMemory' | 'fetch'>
+  judge: Pick<Judge, 'known' | 'judge' | 'reconsider' | 'undetermined' | 'isHeldUpByVerifying'>
+  gate: Pick<Gate, 'outcome' | 'admit' | 'noteServed' | 'flush'>
   state: Pick<StateStore, 'addClosure'>
-  recorder: Recorder
-  policyVersion: string
-  trustVersion: string
+  recorder: Omit<Recorder, 'flush'>
+  /** Told once of each image that is satisfied only by what is being retired. */
+  onRetiring(kinds: readonly RetiringKind[]): void
+  /** Told of every pull. */
+  onPull(pull: PullSeen): void
   /** The strictest mode of any policy for the repository. */
   modeOf(repositoryName: string): Mode
 }
@@ -54,7 +64,7 @@ type Concluded =
   | Omit<Extract<PullAnswer, { kind: 'serve' }>, 'manifest'>
 
 /** What steps 3 to 7 come to. */
-type Found = {
+type Found = EpochVersions & {
   readonly digest: Digest | undefined
   /** Undefined where the verdict is not about the manifest: it could not be had, or not in time. */
   readonly judged: Judged | undefined
@@ -78,76 +88,127 @@ export class Puller {
   async pull(request: PullRequest): Promise<PullAnswer> {
     const warm = this.pullWarm(request)
     if (warm !== undefined) return warm
-    const found = await this.#findCold(request)
-    const concluded = this.#conclude(request.repository, found)
+    const signal = request.deadline()
+    const found = await this.#findCold(request, signal)
+    const isHeld = enforce(found.judgement).kind === 'hold'
+    const manifest = isHeld ? await this.#manifestAtHand(request.repository, found, signal) : undefined
+    const concluded = this.#admitted(request, found, manifest) ?? this.#conclude(request.repository, found)
+    // What is satisfied for the first time must be known after a crash.
+    this.#deps.gate.flush()
+    this.#deps.onPull({ ...request, isServed: concluded.kind === 'serve' })
     if (concluded.kind !== 'serve') return concluded
-    return { ...concluded, manifest: await this.#manifestOf(request.repository, found) }
+    return { ...concluded, manifest: manifest ?? (await this.#manifestOf(request.repository, found)) }
   }
 
   /** The same, where nothing has to be waited for: everything is in memory. */
-  pullWarm({ repository, reference }: Pick<PullRequest, 'repository' | 'reference'>): PullAnswer | undefined {
+  pullWarm(request: Omit<PullRequest, 'deadline'>): PullAnswer | undefined {
+    const { repository, reference, client } = request
     const found = this.#findWarm(repository, reference)
     const digest = found?.digest
     const manifest = digest === undefined ? undefined : this.#deps.manifests.inMemory(repository, digest)
     if (found === undefined || manifest === undefined) return undefined
     const concluded = this.#conclude(repository, found)
+    this.#deps.onPull({ repository, reference, client, isServed: concluded.kind === 'serve' })
     return concluded.kind === 'serve' ? { ...concluded, manifest } : concluded
   }
 
+  /** By what is known alone: an undetermined verdict holds. */
   #conclude(repository: Repository, found: Found): Concluded {
     // 8. enforce: on every request, so that a change of mode counts at once.
     const outcome = enforce(found.judgement)
     const decision = this.#settle(repository, found, outcome)
-    const { cache } = found
+    const { cache, judged } = found
     if (outcome.kind === 'serve') {
+      if (judged !== undefined) this.#deps.gate.noteServed(repository, judged.digest, judged.judgement)
       const warnings = outcome.warnings.map((result) => warningText(result, decision.id))
       return { kind: 'serve', warnings, decision, outcome, cache }
     }
     // 9. record: a refusal is durable before its first byte leaves. What was never seen is no fact about an image.
-    if (outcome.kind === 'refuse' && found.judged !== undefined) this.#deps.recorder.record(decision)
+    if (outcome.kind === 'refuse' && judged !== undefined) this.#deps.recorder.record(decision)
     return { kind: outcome.kind, ...refusalMessage(outcome, decision.id), decision, outcome, cache }
+  }
+
+  /**
+   * By what the stance of each policy makes of an undetermined verdict; undefined where that is still a hold. Only bytes
+   * that are at hand are ever admitted, and an admission is on the disk before the first of them leaves.
+   */
+  #admitted(request: PullRequest, found: Found, manifest?: FetchedManifest): Concluded | undefined {
+    const { repository, client } = request
+    const { judgement, cache } = found
+    if (manifest === undefined) return undefined
+    const { digest } = manifest
+    const outcome = this.#deps.gate.outcome(repository, digest, judgement)
+    if (outcome.kind !== 'serve') return undefined
+    const { admitted } = outcome
+    const decision = createDecision({ ...found, repository, digest }, judgement, outcome)
+    const record = (): void => {
+      // What was verified before is served from a broken disk too; what never was is not.
+      if (isVouchedFor(outcome)) this.#deps.recorder.note(decision)
+      else this.#deps.recorder.record(decision)
+      this.#deps.recorder.announce(decision, found.judged?.timings ?? {})
+    }
+    let id: string
+    try {
+      const pulled = { repository, digest, judgement, admitted, decision: decision.id, client }
+      id = this.#deps.gate.admit(pulled, record)
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      this.#deps.recorder.unrecorded(decision, error)
+      return undefined
+    }
+    this.#letIn(repository, digest, closureFrom(manifest))
+    const warnings = [
+      ...admitted.map((admission) => admissionText(admission, id)),
+      ...outcome.warnings.map((result) => warningText(result, id)),
+    ]
+    return { kind: 'serve', warnings, decision: { ...decision, id }, outcome, cache }
   }
 
   /** Steps 3 to 7 from memory: no I/O, no crypto. */
   #findWarm(repository: Repository, reference: ManifestReference): Found | undefined {
     const digest = this.#deps.manifests.resolved(repository, reference)
     const judged = digest === undefined ? undefined : this.#deps.judge.known(repository, digest)
-    return judged === undefined ? undefined : { digest, judged, judgement: judged.judgement, cache: 'warm' }
+    return judged === undefined ? undefined : foundIn(judged, 'warm')
   }
 
-  async #findCold({ repository, reference, deadline }: PullRequest): Promise<Found> {
-    const signal = deadline()
+  async #findCold({ repository, reference }: PullRequest, signal: AbortSignal): Promise<Found> {
+    const { manifests, judge } = this.#deps
     let digest: Digest | undefined
     try {
       // 3. resolve: a tag becomes a digest; a digest stays one.
-      digest = await withDeadline(this.#deps.manifests.resolve(repository, reference), signal)
+      digest = await withDeadline(manifests.resolve(repository, reference), signal)
       // 4. fetch, 5. discover, 6. verify, 7. decide: once for all who ask, and remembered.
-      const judged = await withDeadline(this.#deps.judge.judge(repository, digest), signal)
-      return { digest, judged, judgement: judged.judgement, cache: 'cold' }
+      return foundIn(await withDeadline(judge.judge(repository, digest), signal), 'cold')
     } catch (error) {
-      const cause = causeOf(error)
+      const cause = this.#causeOf(error, repository, digest)
       const isEnforced = this.#deps.modeOf(repositoryName(repository)) === 'enforce'
       // Nobody's rule is at stake and there is nothing to serve: then it is an error like any other.
       if (digest === undefined && !isEnforced) throw asUpstreamError(error, cause)
-      return {
-        digest,
-        judged: undefined,
-        judgement: this.#deps.judge.undetermined(repository, cause),
-        cache: 'cold',
-      }
+      const manifest = digest === undefined ? undefined : manifests.inMemory(repository, digest)
+      const undetermined = judge.undetermined(repository, cause, manifest)
+      return { ...undetermined, digest, judged: undefined, cache: 'cold' }
     }
   }
 
+  /** Whoever may push can make evidence that takes long: that is no outage, as evidence that is too large is none. */
+  #causeOf(error: unknown, repository: Repository, digest: Digest | undefined): Cause {
+    const cause = outageOf(error)
+    if (!(error instanceof DeadlineError) || digest === undefined) return cause
+    const isSlow = this.#deps.judge.isHeldUpByVerifying(repository, digest)
+    return isSlow ? { ...cause, dependency: 'verifier' } : cause
+  }
+
   /** Once for each judgement and outcome: the decision, and for what is served the closure. */
-  #settle(repository: Repository, { digest, judged, judgement }: Found, outcome: Outcome): Decision {
+  #settle(repository: Repository, found: Found, outcome: Outcome): Decision {
+    const { judged, judgement } = found
     const known = judged === undefined ? undefined : this.#settled.get(judged)
     if (known?.outcome === outcome.kind) return known.decision
-    const { policyVersion, trustVersion } = this.#deps
-    const decision = createDecision({ repository, digest, policyVersion, trustVersion }, judgement, outcome)
+    const decision = createDecision({ ...found, repository }, judgement, outcome)
     this.#deps.recorder.announce(decision, judged?.timings ?? {})
     if (judged === undefined) return decision
     if (outcome.kind === 'serve') {
-      this.#letIn(repository, judged)
+      this.#letIn(repository, judged.digest, judged.closure)
+      if (judged.retiring.length > 0) this.#deps.onRetiring(judged.retiring)
       if (outcome.warnings.length > 0) this.#deps.recorder.note(decision)
     }
     this.#settled.set(judged, { outcome: outcome.kind, decision })
@@ -155,10 +216,27 @@ export class Puller {
   }
 
   /** From now on this repository may serve what the manifest names, as long as the manifest itself is let through. */
-  #letIn(repository: Repository, { digest, closure }: Judged): void {
+  #letIn(repository: Repository, digest: Digest, closure: Closure): void {
     this.#deps.state.addClosure(repository, digest, closure)
     // A child that was asked for before its index was known is judged again.
     this.#deps.judge.reconsider(repository, closure.children)
+  }
+
+  /** The bytes of an image that nobody could judge, where they need no registry that may be what is missing. */
+  async #manifestAtHand(
+    repository: Repository,
+    { digest, judged }: Found,
+    signal: AbortSignal,
+  ): Promise<FetchedManifest | undefined> {
+    if (digest === undefined) return undefined
+    const manifest = this.#deps.manifests.inMemory(repository, digest)
+    if (manifest !== undefined || judged === undefined) return manifest
+    try {
+      return await withDeadline(this.#deps.manifests.fetch(repository, digest), signal)
+    } catch (error) {
+      if (causeOf(error) === undefined) throw error
+      return undefined
+    }
   }
 
   /** In observe mode a verdict that is late or impossible delays nobody: bytes that are at hand are enough. */
@@ -174,13 +252,18 @@ export class Puller {
   }
 }
 
+function foundIn(judged: Judged, cache: Found['cache']): Found {
+  const { digest, judgement, policyVersion, trustVersion } = judged
+  return { digest, judged, judgement, policyVersion, trustVersion, cache }
+}
+
 /** What could not be known, or the error itself where it is an answer about the image and not about the world. */
-function causeOf(error: unknown): Cause {
-  if (error instanceof DeadlineError) return { dependency: 'deadline', message: error.message }
-  if (error instanceof WorkError) return { dependency: 'verifier', message: error.message }
-  if (!(error instanceof UpstreamError)) throw error
+function outageOf(error: unknown): Cause {
+  const cause = causeOf(error)
+  if (cause === undefined) throw error
+  if (!(error instanceof UpstreamError)) return cause
   if (error.code !== 'unavailable' && error.code !== 'timeout') throw error
-  return { dependency: 'registry', message: error.message }
+  return { ...cause, message: `the manifest cannot be had: ${error.message}` }
 }
 
 function asUpstreamError(error: unknown, cause: Cause): UpstreamError {

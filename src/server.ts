@@ -23,6 +23,8 @@ export type ListenOptions = {
   host: string
   port: number
   tls?: { cert: string; key: string } | undefined
+  /** Milliseconds; default IDLE_MS. */
+  idleMs?: number
 }
 
 export type Listener = {
@@ -44,7 +46,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
     options.tls === undefined
       ? createHttpServer(settings, handler)
       : createHttpsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, handler)
-  server.timeout = IDLE_MS
+  server.timeout = options.idleMs ?? IDLE_MS
   server.maxConnections = CONNECTIONS_MAX
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises'
 import type { Config } from './config/schema.ts'
 import type { PolicySet, Mode, Policy } from './policy/types.ts'
 import type { Metrics } from './record/metrics.ts'
-import type { TrustSnapshot } from './trust/snapshot.ts'
+import type { TufRepositories } from './routes/tuf.ts'
+import type { OpenTrust } from './trust/open.ts'
+import { readPublished } from './trust/published.ts'
 import { createCredentialSource, type Credential, type CredentialSource } from './upstream/credentials.ts'
 import type { RouteEntry } from './upstream/route.ts'
 
@@ -45,14 +47,20 @@ export function strictestMode(set: PolicySet, matching: readonly Policy[]): Mode
   return modes.includes('enforce') ? 'enforce' : modes.includes('observe') ? 'observe' : 'off'
 }
 
-export function countLoaded(
-  metrics: Pick<Metrics, 'policies' | 'trustInfo'>,
-  set: PolicySet,
-  trust: TrustSnapshot,
-): void {
+export function countLoaded({ policies }: Pick<Metrics, 'policies'>, set: PolicySet): void {
   for (const mode of ['off', 'observe', 'enforce'] as const) {
-    metrics.policies.set({ mode }, set.policies.filter((policy) => policy.mode === mode).length)
+    policies.set({ mode }, set.policies.filter((policy) => policy.mode === mode).length)
   }
-  for (const [root, { version }] of trust.roots)
-    metrics.trustInfo.set({ root, version: version.slice(0, 19) }, 1)
 }
+
+/** What is served again under `/tuf/<name>/`: mirrored repositories, and those of our own. */
+export function tufRepositories({ trust }: Pick<Config, 'trust'>, { mirrors }: OpenTrust): TufRepositories {
+  const mirrored = [...mirrors].map(([name, mirror]): Repository => [name, (path) => mirror()?.file(path)])
+  const published = [...trust.publications].map(([name, directory]): Repository => [
+    name,
+    (path) => readPublished(directory, path),
+  ])
+  return new Map([...mirrored, ...published])
+}
+
+type Repository = TufRepositories extends ReadonlyMap<infer Name, infer Read> ? [Name, Read] : never

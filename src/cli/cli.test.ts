@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { writeStage } from '../demo/configuration.ts'
 import { setStage } from '../demo/scenes.ts'
+import { createTufRepository, type TufRepository } from '../testing/tuf-repository.ts'
 import { startRegistry, type TestRegistry } from '../testing/registry.ts'
 import { createSigstore } from '../testing/sigstore.ts'
 
@@ -51,14 +52,20 @@ describe('every level', () => {
 describe('with a registry', () => {
   let directory: string
   let registry: TestRegistry
+  let tuf: TufRepository
+  let trustedRoot: string
   let config: string
 
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'portcullis-cli-'))
     registry = await startRegistry()
-    config = await writeStage(directory, registry, await setStage(registry, await createSigstore()))
+    const stage = await setStage(registry, await createSigstore())
+    trustedRoot = stage.trustedRoot
+    tuf = await createTufRepository({ targets: { 'trusted_root.json': trustedRoot } })
+    config = await writeStage(directory, { registry, tuf }, stage)
   })
   after(async () => {
+    await tuf.close()
     await registry.stop()
     await rm(directory, { recursive: true, force: true })
   })
@@ -83,6 +90,26 @@ describe('with a registry', () => {
       assert.match(ended.stdout + ended.stderr, says)
     })
   }
+
+  it('trust: nothing yet, then fetched, shown, exported; and kept while the mirror is gone', async () => {
+    const trust = (...argv: readonly string[]) => portcullis('trust', ...argv, '--config', config)
+    const before = await trust('status')
+    assert.equal(before.code, 2)
+    assert.match(before.stdout, /demo \(tuf, http.*\): unusable, never renewed\n {2}! .*was never had/)
+    assert.equal((await trust('export', 'demo')).code, 2)
+    assert.deepEqual([(await trust('init')).code, (await trust('init')).stdout], [0, 'nothing is missing\n'])
+    await tuf.fault('refused')
+    const refused = await trust('refresh')
+    assert.equal(refused.code, 2)
+    assert.match(refused.stdout, /^demo: .*ECONNREFUSED.*stays as it was/)
+    await tuf.fault(undefined)
+    assert.equal((await trust('export', 'demo')).stdout, trustedRoot)
+    const after = await trust('status', '--json')
+    assert.equal(after.code, 0)
+    const [source] = JSON.parse(after.stdout).sources
+    assert.deepEqual([source.state, source.roles.length], ['fresh', 4])
+    assert.match((await trust('refresh', 'nope')).stderr, /found "nope", expected one of demo/)
+  })
 
   it('verify --json is the decision', async () => {
     const { stdout } = await portcullis(

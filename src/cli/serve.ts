@@ -4,7 +4,7 @@ import { createDeps, type Deps } from '../deps.ts'
 import { listen, type Listener } from '../server.ts'
 import { getRequestListener } from '@hono/node-server'
 import { createAdminApp, type AdminDeps } from '../admin.ts'
-import { createApp } from '../app.ts'
+import { createDataListener } from '../app.ts'
 import type { Config } from '../config/schema.ts'
 import { configure } from './configure.ts'
 import { EXIT, type CommandIo } from './io.ts'
@@ -42,7 +42,11 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
   }
   const { deps } = created
   const readiness = { draining: false }
-  const listeners = await listenAll(config, createApp(deps.app), { ...deps, readiness })
+  const listeners = await listenAll(config, createDataListener(deps.app), {
+    ...deps.admin,
+    tls: deps.tls,
+    readiness,
+  })
   if (!listeners.ok) {
     io.stderr(`portcullis: ${listeners.problem}\n`)
     await deps.close()
@@ -51,7 +55,12 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
   const { data, admin } = listeners
   const at = { data: data.address, admin: admin.address }
   deps.log.info(
-    { event: 'start', listen: at, policies: deps.policies.policies.length, trust: deps.trust.version },
+    {
+      event: 'start',
+      listen: at,
+      policies: deps.policies.policies.length,
+      trust: deps.trust.snapshot.version,
+    },
     'ready',
   )
   return {
@@ -73,25 +82,23 @@ type Listeners = { ok: true; data: Listener; admin: Listener } | { ok: false; pr
 /** Both or neither. */
 async function listenAll(
   config: Config,
-  app: FetchApp,
+  data: RequestListener,
   deps: AdminDeps & { tls: Deps['tls'] },
 ): Promise<Listeners> {
-  const { data, admin } = config.listen
+  const at = config.listen
   let first: Listener | undefined
   try {
-    first = await listen(handlerOf(app), { ...data, tls: deps.tls })
-    return { ok: true, data: first, admin: await listen(handlerOf(createAdminApp(deps)), admin) }
+    first = await listen(data, { ...at.data, tls: deps.tls })
+    return { ok: true, data: first, admin: await listen(adminListener(deps), at.admin) }
   } catch (error) {
     await first?.close(0)
     return { ok: false, problem: error instanceof Error ? error.message : 'cannot listen' }
   }
 }
 
-type FetchApp = { fetch: Parameters<typeof getRequestListener>[0] }
-
-/** node:http waits for no promise; what fails inside has been answered and logged by the app. */
-function handlerOf(app: FetchApp): RequestListener {
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
+function adminListener(deps: AdminDeps): RequestListener {
+  const listener = getRequestListener(createAdminApp(deps).fetch, { overrideGlobalObjects: false })
+  // node:http waits for no promise.
   return (incoming, outgoing) => void listener(incoming, outgoing)
 }
 

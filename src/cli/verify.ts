@@ -57,7 +57,7 @@ async function verifyWith(
   io: CommandIo,
 ): Promise<number> {
   try {
-    const answer = await deps.puller.pull({ ...image, deadline: deps.app.deadline })
+    const answer = await deps.puller.pull({ ...image, client: 'command line', deadline: deps.app.deadline })
     io.stdout(options.json === true ? `${JSON.stringify(asJson(answer), undefined, 2)}\n` : asText(answer))
     return answer.kind === 'serve' ? EXIT.ok : answer.kind === 'refuse' ? EXIT.refused : EXIT.undetermined
   } catch (error) {

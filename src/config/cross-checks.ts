@@ -2,6 +2,9 @@ import { parseRegistry } from '../oci/reference.ts'
 import type { Finding } from '../policy/problem.ts'
 import type { ConfigDocument } from './schema.ts'
 
+/** How many renewals must come in the time for which something is believed without one. */
+const RENEWALS_MIN = 3
+
 /** What is wrong with a configuration though each value alone is right. */
 export function crossChecks(config: ConfigDocument): readonly Finding[] {
   return [
@@ -10,6 +13,7 @@ export function crossChecks(config: ConfigDocument): readonly Finding[] {
     ...checkNames(config),
     ...checkCredentials(config),
     ...checkPolicies(config),
+    ...checkTrust(config),
   ]
 }
 
@@ -68,6 +72,45 @@ function checkPolicies({ policies }: ConfigDocument): readonly Finding[] {
   const message =
     'found "enforce" without policies.directory, which would refuse every image; set the directory'
   return [{ path: ['policies', 'unmatched'], message }]
+}
+
+function checkTrust({ trust }: ConfigDocument): readonly Finding[] {
+  const findings: Finding[] = []
+  if (trust.unusableAfterMs <= trust.staleAfterMs) {
+    const message = 'found no more than trust.staleAfter; expected more, so that somebody is warned in time'
+    findings.push({ path: ['trust', 'unusableAfter'], message })
+  }
+  findings.push(...checkRenewals(trust))
+  for (const name of Object.keys(trust.publications)) {
+    if (!Object.hasOwn(trust.roots, name)) continue
+    const message = `found ${JSON.stringify(name)}, which is a trust root; both would be served as /tuf/${name}/`
+    findings.push({ path: ['trust', 'publications', name], message })
+  }
+  for (const [name, root] of Object.entries(trust.roots)) {
+    for (const [index, { validFrom, validUntil }] of (root.kind === 'keys' ? root.keys : []).entries()) {
+      if (validFrom === undefined || validUntil === undefined || validFrom < validUntil) continue
+      const message = 'found an end that is not after validFrom; expected a later one'
+      findings.push({ path: ['trust', 'roots', name, 'keys', index, 'validUntil'], message })
+    }
+  }
+  return findings
+}
+
+/** One renewal that comes late or fails must not be an outage. */
+function checkRenewals({
+  refreshEveryMs,
+  unusableAfterMs,
+  kms,
+}: ConfigDocument['trust']): readonly Finding[] {
+  const pairs = [
+    [['trust', 'unusableAfter'], unusableAfterMs, 'trust.refreshEvery', refreshEveryMs],
+    [['trust', 'kms', 'keyMaxAge'], kms.keyMaxAgeMs, 'trust.kms.refreshEvery', kms.refreshEveryMs],
+  ] as const
+  return pairs.flatMap(([path, lastsMs, every, everyMs]) => {
+    if (lastsMs >= RENEWALS_MIN * everyMs) return []
+    const message = `found less than ${RENEWALS_MIN} times ${every}; expected at least that, so that a renewal may fail`
+    return [{ path, message }]
+  })
 }
 
 /** Traffic to this machine itself crosses no network. */

@@ -29,7 +29,7 @@ const VALUES: readonly (readonly [
 ])[] = [
   ['PORTCULLIS_LISTEN_DATA', '0.0.0.0:80', ({ listen }) => listen.data, { host: '0.0.0.0', port: 80 }],
   ['PORTCULLIS_LISTEN_DATA', '[::1]:0', ({ listen }) => listen.data, { host: '::1', port: 0 }],
-  ['PORTCULLIS_LISTEN_ADMIN', 'localhost:81', ({ listen }) => listen.admin, { host: 'localhost', port: 81 }],
+  ['PORTCULLIS_LISTEN_ADMIN', 'localhost:81', ({ listen }) => listen.admin.host, 'localhost'],
   ['PORTCULLIS_DATA_DIRECTORY', 'var', ({ dataDirectory }) => dataDirectory, 'var'],
   ['PORTCULLIS_POLICIES_DIRECTORY', '/p', ({ policies }) => policies.directory, '/p'],
   ['PORTCULLIS_LOG_LEVEL', 'debug', ({ log }) => log.level, 'debug'],

@@ -34,8 +34,15 @@ async function problems(
 test('no configuration is a safe and useful one', async () => {
   const config = await load(undefined)
   assert.deepEqual([config.listen.data.host, config.listen.admin.host], ['127.0.0.1', '127.0.0.1'])
-  assert.deepEqual(config.policies, { defaultMode: 'observe', unmatched: 'observe' })
-  assert.deepEqual([...config.trust.roots], [['public-good', { kind: 'public-good' }]])
+  assert.deepEqual(config.policies, {
+    defaultMode: 'observe',
+    unmatched: 'observe',
+    defaultStance: 'closed',
+  })
+  assert.deepEqual(
+    [...config.trust.roots],
+    [['public-good', { kind: 'public-good', mirror: 'https://tuf-repo-cdn.sigstore.dev' }]],
+  )
   assert.equal(config.dataDirectory, './data')
   const upstreams = [...config.upstreams.values()]
   assert.ok(upstreams.every(({ url }) => url.startsWith('https://')))
@@ -75,6 +82,16 @@ test('sizes and durations become numbers', async () => {
   assert.deepEqual(
     [cache.contentBytesMax, cache.tagTtlMs, deadlines.pullMs, shutdown.drainMs],
     [2 ** 30, 60_000, 1500, 0],
+  )
+})
+
+test('a registry that hangs is found out while somebody still waits', async () => {
+  const config = await load(
+    'deadlines: { pull: 4s }\nupstreams: { docker.io: {}, quay.io: { timeouts: { headers: 1s } } }',
+  )
+  assert.deepEqual(
+    [...config.upstreams.values()].map(({ headersTimeoutMs }) => headersTimeoutMs),
+    [2000, 1000],
   )
 })
 
@@ -220,8 +237,8 @@ const FAULTS: readonly (readonly [name: string, text: string, problem: RegExp])[
   ],
   [
     'a trust root of no kind',
-    'trust: { roots: { a: { kind: tuf } } }',
-    /kind: found "tuf", expected public-good or pinned/,
+    'trust: { roots: { a: { kind: gpg } } }',
+    /kind: found "gpg", expected public-good or tuf or pinned or keys/,
   ],
   [
     'a pinned trust root without a path',

@@ -31,7 +31,7 @@ async function directoryOf(context: TestContext, files: Readonly<Record<string, 
 }
 
 function load(directory: string | undefined): Promise<PolicyLoad> {
-  const rules = { defaultMode: 'observe', unmatched: 'observe' } as const
+  const rules = { defaultMode: 'observe', unmatched: 'observe', defaultStance: 'closed' } as const
   return loadPolicyDirectory({
     policies: directory === undefined ? rules : { ...rules, directory },
     trust: { roots: new Map([['public-good', { kind: 'public-good' }]]) },

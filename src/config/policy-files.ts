@@ -18,9 +18,18 @@ type Entry = { readonly path: string; readonly text: string }
 export async function loadPolicyDirectory({
   policies,
   trust,
-}: Pick<Config, 'policies' | 'trust'>): Promise<PolicyLoad> {
-  const { directory, defaultMode, unmatched } = policies
-  const rules = { defaultMode, unmatched, trustRoots: new Set(trust.roots.keys()) }
+}: Pick<Config, 'policies'> & {
+  trust: { roots: ReadonlyMap<string, { kind: string }> }
+}): Promise<PolicyLoad> {
+  const { directory, ...modes } = policies
+  const names = Map.groupBy(trust.roots, ([, { kind }]) => (kind === 'keys' ? 'keys' : 'roots'))
+  const namesOf = (kind: 'keys' | 'roots') => new Set((names.get(kind) ?? []).map(([name]) => name))
+  const rules = {
+    ...modes,
+    stanceLimit: modes.stanceLimit,
+    trustRoots: namesOf('roots'),
+    keySets: namesOf('keys'),
+  }
   if (directory === undefined) return loadPolicies({ ...rules, files: [] })
   try {
     const entries = await readEntries(directory)

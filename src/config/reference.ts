@@ -1,5 +1,6 @@
 import { isRecord } from '../policy/problem.ts'
 import { VARIABLES } from './environment.ts'
+import { parseDuration } from './quantities.ts'
 import { configJsonSchema } from './schema.ts'
 
 type Row = { readonly path: string; readonly kind: string; readonly fallback: string; readonly text: string }
@@ -73,11 +74,14 @@ function rowsOf(schema: unknown, path: string): readonly Row[] {
   )
   const values = isRecord(schema['additionalProperties']) ? schema['additionalProperties'] : undefined
   const chosen = values === undefined ? [] : [[`${path}.<name>`, values] as const]
-  return [...entries, ...chosen].flatMap(([at, value]) => {
+  const items = isRecord(schema['items']) ? rowsOf(schema['items'], `${path}[]`) : []
+  const variants = variantsOf(schema).flatMap((variant) => rowsOf(variant, `${path}(${kindName(variant)})`))
+  const own = [...entries, ...chosen].flatMap(([at, value]) => {
     const nested = rowsOf(value, at)
     const own = nested.length === 0 || isChoice(value) || hasEntries(value) ? [rowOf(value, at)] : []
     return [...own, ...nested]
   })
+  return [...own, ...items, ...variants]
 }
 
 function rowOf(schema: unknown, path: string): Row {
@@ -96,14 +100,19 @@ function kindOf(schema: Readonly<Record<string, unknown>>): string {
   if (type === 'object') return 'mapping'
   if (Array.isArray(type)) return type.map(String).join(' or ')
   if (typeof type === 'string') return isQuantity(schema) ? 'duration' : type
-  if (!Array.isArray(schema['anyOf'])) return 'mapping'
-  const kinds = schema['anyOf'].map((option: unknown) => (isRecord(option) ? kindOf(option) : ''))
+  return Array.isArray(schema['anyOf']) ? unionOf(schema['anyOf'].filter(isRecord)) : 'mapping'
+}
+
+/** Unions that there are: a value or nothing, a date or a time, a size with its unit or in bytes. */
+function unionOf(options: readonly Readonly<Record<string, unknown>>[]): string {
+  if (options.some(({ format }) => format === 'date')) return 'date or time'
+  const kinds = options.map(kindOf)
   return kinds.includes('null') ? kinds.join(' or ') : 'size'
 }
 
-/** A string that must match a pattern and has a default is a duration: sizes are unions with a number. */
-function isQuantity(schema: Readonly<Record<string, unknown>>): boolean {
-  return typeof schema['pattern'] === 'string' && schema['default'] !== undefined
+/** A string whose default is a duration is one: sizes are unions with a number. */
+function isQuantity({ default: fallback }: Readonly<Record<string, unknown>>): boolean {
+  return typeof fallback === 'string' && parseDuration(fallback) !== undefined
 }
 
 function isChoice(schema: unknown): boolean {
@@ -114,9 +123,18 @@ function hasEntries(schema: unknown): boolean {
   return isRecord(schema) && isRecord(schema['additionalProperties'])
 }
 
+function variantsOf(schema: Readonly<Record<string, unknown>>): readonly unknown[] {
+  return Array.isArray(schema['oneOf']) ? schema['oneOf'] : []
+}
+
+/** The word by which a variant is chosen. */
+function kindName(variant: unknown): string {
+  const { kind } = propertiesOf(variant)
+  return isRecord(kind) && typeof kind['const'] === 'string' ? kind['const'] : 'any'
+}
+
 function variantsText(schema: Readonly<Record<string, unknown>>): string {
-  const variants = Array.isArray(schema['oneOf']) ? schema['oneOf'] : []
-  return variants
+  return variantsOf(schema)
     .map((variant: unknown) => {
       const keys = Object.entries(propertiesOf(variant)).map(([key, value]) => {
         const only = isRecord(value) ? value['const'] : undefined

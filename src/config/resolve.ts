@@ -1,6 +1,7 @@
 import { pathText, type Finding, type Path } from '../policy/problem.ts'
 import type { ReadFile } from './environment.ts'
-import type { Config, ConfigDocument, TrustRootEntry, UpstreamEntry } from './schema.ts'
+import type { Config, ConfigDocument, UpstreamEntry } from './schema.ts'
+import type { TrustRootEntry } from './trust-schema.ts'
 
 /** A file that the configuration names and that must be there. */
 type NamedFile = { readonly at: Path; readonly path: string }
@@ -26,9 +27,10 @@ export async function resolveConfig(
   })
   await Promise.all(reads)
   const textAt = (...at: Path): string => texts.get(pathText(at)) ?? ''
-  const upstreams = Object.entries(document.upstreams).map(
-    ([registry, upstream]) => [registry, upstreamEntry(registry, upstream, textAt)] as const,
-  )
+  const upstreams = Object.entries(document.upstreams).map(([registry, upstream]) => {
+    const headersTimeoutMs = Math.min(upstream.headersTimeoutMs, document.deadlines.pullMs / 2)
+    return [registry, upstreamEntry(registry, { ...upstream, headersTimeoutMs }, textAt)] as const
+  })
   const config = { ...withPaths(document, pathOf), upstreams: new Map(upstreams) }
   return { config, findings: findings.toSorted((a, b) => (pathText(a.path) < pathText(b.path) ? -1 : 1)) }
 }
@@ -44,10 +46,46 @@ function namedFiles({ listen, upstreams, trust, dockerConfig }: ConfigDocument):
     named.push({ at: ['upstreams', registry, 'ca'], path: ca })
   }
   for (const [name, root] of Object.entries(trust.roots)) {
-    const path = root.kind === 'pinned' ? root.path : undefined
-    named.push({ at: ['trust', 'roots', name, 'path'], path })
+    for (const [at, path] of trustFiles(root)) named.push({ at: ['trust', 'roots', name, ...at], path })
   }
   return named.flatMap(({ at, path }) => (path === undefined ? [] : [{ at, path }]))
+}
+
+/** The files of a root, by where the root names them. */
+function trustFiles(root: TrustRootEntry): readonly (readonly [Path, string])[] {
+  switch (root.kind) {
+    case 'public-good':
+      return []
+    case 'tuf':
+      return root.root === undefined ? [] : [[['root'], root.root]]
+    // Not `previous`: its file may be gone as soon as its time has ended.
+    case 'pinned':
+      return [[['path'], root.path]]
+    case 'keys':
+      return root.keys.map(({ path }, index) => [['keys', index, 'path'], path])
+  }
+}
+
+/** The same root with its files as the process sees them. */
+function withFiles(root: TrustRootEntry, pathOf: (path: string, at: Path) => string): TrustRootEntry {
+  switch (root.kind) {
+    case 'public-good':
+      return root
+    case 'tuf':
+      return root.root === undefined ? root : { ...root, root: pathOf(root.root, ['root']) }
+    case 'pinned': {
+      const { previous } = root
+      const before =
+        previous === undefined
+          ? {}
+          : { previous: { ...previous, path: pathOf(previous.path, ['previous', 'path']) } }
+      return { ...root, path: pathOf(root.path, ['path']), ...before }
+    }
+    case 'keys': {
+      const own = root.keys.map((key, index) => ({ ...key, path: pathOf(key.path, ['keys', index, 'path']) }))
+      return { ...root, keys: own }
+    }
+  }
 }
 
 function upstreamEntry(
@@ -80,8 +118,10 @@ function withPaths(
       ? {}
       : { tls: { cert: pathOf(tls.cert, [...at, 'cert']), key: pathOf(tls.key, [...at, 'key']) } }
   const roots = Object.entries(trust.roots).map(([name, root]): [string, TrustRootEntry] => {
-    if (root.kind === 'public-good') return [name, root]
-    return [name, { ...root, path: pathOf(root.path, ['trust', 'roots', name, 'path']) }]
+    return [name, withFiles(root, (path, below) => pathOf(path, ['trust', 'roots', name, ...below]))]
+  })
+  const publications = Object.entries(trust.publications).map(([name, { directory: place }]) => {
+    return [name, pathOf(place, ['trust', 'publications', name, 'directory'])] as const
   })
   return {
     ...document,
@@ -91,7 +131,7 @@ function withPaths(
       ...rules,
       ...(directory === undefined ? {} : { directory: pathOf(directory, ['policies', 'directory']) }),
     },
-    trust: { roots: new Map(roots) },
+    trust: { ...trust, roots: new Map(roots), publications: new Map(publications) },
     ...(dockerConfig === undefined ? {} : { dockerConfig: pathOf(dockerConfig, ['dockerConfig']) }),
   }
 }

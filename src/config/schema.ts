@@ -1,6 +1,7 @@
 import * as z from 'zod'
-import { modeSchema } from '../policy/document.ts'
+import { modeSchema, stanceSchema } from '../policy/document.ts'
 import { duration, size } from './quantities.ts'
+import { trustSchema, type TrustDocument, type TrustRootEntry } from './trust-schema.ts'
 import { upstreamsSchema } from './upstream-schema.ts'
 
 /** The configuration file: the one schema from which its checks, defaults, JSON Schema and reference page come. */
@@ -32,36 +33,23 @@ const listen = z
       .prefault({})
       .describe('Where clients pull.'),
     admin: z
-      .strictObject({ host: listenHost, port: port(5001).describe('0 takes any free port.') })
+      .strictObject({
+        host: listenHost,
+        port: port(5001).describe('0 takes any free port.'),
+        names: z
+          .array(z.string().regex(/^[a-z0-9.-]{1,253}$/, 'expected a host name'))
+          .max(64)
+          .default([])
+          .describe(
+            'Names under which it is asked for trust and drills, beside addresses and localhost. Others are refused: a web page ' +
+              'may have given its own name to this address.',
+          ),
+      })
       .prefault({})
       .describe('Health, metrics and decisions. Not for clients: do not expose it.'),
   })
   .prefault({})
   .describe('Listeners.')
-
-const trustRoot = z.discriminatedUnion('kind', [
-  z
-    .strictObject({ kind: z.literal('public-good') })
-    .describe('The public Sigstore instance; its root is built in, so that a cold start needs no network.'),
-  z
-    .strictObject({ kind: z.literal('pinned'), path: file.describe('A Sigstore `trusted_root.json`.') })
-    .describe('A file: a private Sigstore instance, or an air gap.'),
-])
-
-const trust = z
-  .strictObject({
-    roots: z
-      .record(
-        z
-          .string()
-          .regex(/^[a-z0-9](?:[a-z0-9-]{0,62})$/, 'expected a name of lower case letters, digits and dashes'),
-        trustRoot,
-      )
-      .prefault({ 'public-good': { kind: 'public-good' } })
-      .describe('Trust roots by the name that policies use. Setting this replaces the default.'),
-  })
-  .prefault({})
-  .describe('Whom to believe about certificates, logs and timestamps.')
 
 const policies = z
   .strictObject({
@@ -72,9 +60,43 @@ const policies = z
     unmatched: modeSchema
       .default('observe')
       .describe('What happens to images that no policy matches: nothing, a warning, a refusal.'),
+    defaultStance: stanceSchema
+      .default('closed')
+      .describe(
+        'What a policy that says none does with an image that cannot be judged now: hold it, serve what was satisfied ' +
+          'before, or serve it within a budget. See stance.md.',
+      ),
+    stanceLimit: stanceSchema
+      .optional()
+      .describe('The laxest stance that any policy may have here; the stricter of the two counts.'),
   })
   .prefault({})
   .describe('Acceptance policies; see policy.md.')
+
+const outages = z
+  .strictObject({
+    lastVerifiedMaxAge: duration('1m', '365d')
+      .prefault('30d')
+      .describe('Stance last-verified: how long ago an image may have been satisfied last.'),
+    openImagesMax: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(50)
+      .describe('Stance open: how many images one outage may let pass unjudged.'),
+    openFor: duration('1m', '30d').prefault('4h').describe('Stance open: how long after the first of them.'),
+    reviewEvery: duration('1s', '1h')
+      .prefault('30s')
+      .describe('How often images that were let pass unjudged are judged again.'),
+  })
+  .prefault({})
+  .transform(({ lastVerifiedMaxAge, openFor, reviewEvery, ...rest }) => ({
+    ...rest,
+    lastVerifiedMaxAgeMs: lastVerifiedMaxAge,
+    openForMs: openFor,
+    reviewEveryMs: reviewEvery,
+  }))
+  .describe('What happens while an image cannot be judged; see stance.md.')
 
 const refusals = z
   .strictObject({
@@ -170,8 +192,9 @@ export const configSchema = z.strictObject({
   dockerConfig: file
     .optional()
     .describe('A docker `config.json` whose credentials and helpers serve upstreams without `auth`.'),
-  trust,
+  trust: trustSchema,
   policies,
+  outages,
   refusals,
   foreignUrls,
   cache,
@@ -194,14 +217,15 @@ export type UpstreamEntry = Omit<UpstreamDocument, 'url' | 'auth' | 'ca'> & {
   readonly ca?: string
 }
 
-/** Where a trust root comes from. */
-export type TrustRootEntry = z.output<typeof trustRoot>
-
 /** The configuration as the program uses it: defaults filled in, units in names, paths resolved, secrets read. */
 export type Config = Omit<ConfigDocument, 'upstreams' | 'trust'> & {
   /** By canonical registry. */
   readonly upstreams: ReadonlyMap<string, UpstreamEntry>
-  readonly trust: { readonly roots: ReadonlyMap<string, TrustRootEntry> }
+  readonly trust: Omit<TrustDocument, 'roots' | 'publications'> & {
+    readonly roots: ReadonlyMap<string, TrustRootEntry>
+    /** Directories by name. */
+    readonly publications: ReadonlyMap<string, string>
+  }
 }
 
 /** The published JSON Schema of the configuration file. */

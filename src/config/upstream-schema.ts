@@ -60,7 +60,10 @@ const timeouts = z
     connect: duration('100ms', '1m').prefault('3s').describe('Until a connection is there, TLS included.'),
     headers: duration('100ms', '5m')
       .prefault('10s')
-      .describe('From a request to the last header of its answer.'),
+      .describe(
+        'From a request to the last header of its answer. At most half of `deadlines.pull` counts: a registry that hangs ' +
+          'must be found out while somebody still waits for it.',
+      ),
     body: duration('1s', '10m').prefault('30s').describe('Between two pieces of a body.'),
   })
   .prefault({})

@@ -6,6 +6,7 @@ import { EXIT, type CommandIo } from '../cli/io.ts'
 import { start, type Running } from '../cli/serve.ts'
 import { startRegistry, type TestRegistry } from '../testing/registry.ts'
 import { createSigstore } from '../testing/sigstore.ts'
+import { createTufRepository, type TufRepository } from '../testing/tuf-repository.ts'
 import { startSigstoreServer, type SigstoreServer } from '../testing/sigstore-server.ts'
 import { pullImage, type PullReport } from './oci-client.ts'
 import { writeStage } from './configuration.ts'
@@ -24,7 +25,9 @@ type Theatre = {
   stage: Stage
   registry: TestRegistry
   service: SigstoreServer
-  running: Running
+  tuf: TufRepository
+  /** Another proxy over the same data directory, in place of the one that runs. */
+  restart(): Promise<void>
   proxyUrl: string
   screen: Screen
 }
@@ -39,26 +42,45 @@ export async function runDemo(options: DemoOptions, io: CommandIo): Promise<numb
   try {
     screen.title('Portcullis demo: a registry, a private Sigstore, and the proxy between you and them')
     const stage = await setStage(registry, sigstore)
-    const config = await configure(await writeStage(directory, registry, stage), io)
-    const running = config === undefined ? undefined : await start(config, io)
-    if (running === undefined) return EXIT.usage
-    const proxyUrl = `http://127.0.0.1:${running.data.address.port}`
+    await using tuf = await createTufRepository({ targets: { 'trusted_root.json': stage.trustedRoot } })
+    const config = await configure(await writeStage(directory, { registry, tuf }, stage), io)
+    let running = config === undefined ? undefined : await start(config, io)
+    if (config === undefined || running === undefined) return EXIT.usage
+    const theatre: Theatre = {
+      stage,
+      registry,
+      service,
+      tuf,
+      screen,
+      proxyUrl: urlOf(running),
+      async restart() {
+        await running?.stop()
+        running = await start(config, io)
+        if (running === undefined) throw new TypeError('the proxy does not start again')
+        theatre.proxyUrl = urlOf(running)
+      },
+    }
     try {
-      const unexpected = await play({ stage, registry, service, running, proxyUrl, screen })
-      if (options.stay) await waitForPerson({ stage, registry, service, running, proxyUrl, screen }, options)
+      const unexpected = await play(theatre)
+      if (options.stay) await waitForPerson(theatre, options)
       return unexpected === 0 ? EXIT.ok : EXIT.refused
     } finally {
-      await running.stop()
+      await running?.stop()
     }
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
 }
 
+function urlOf({ data }: Running): string {
+  return `http://127.0.0.1:${data.address.port}`
+}
+
 /** Plays all acts and returns how many pulls came out otherwise than they should. */
 async function play(theatre: Theatre): Promise<number> {
-  const { screen, stage, registry, service, proxyUrl } = theatre
-  screen.line(`  registry ${registry.url}, Sigstore ${service.url}, proxy ${proxyUrl}`)
+  const { screen, stage, registry, service, tuf } = theatre
+  screen.line(`  registry ${registry.url}, Sigstore ${service.url}, trust root by TUF ${tuf.url}`)
+  screen.line(`  proxy ${theatre.proxyUrl}`)
   screen.line('  policies for shop, payments and base, all in enforce mode')
 
   screen.title('1. Everything is up: pull each image through the proxy')
@@ -67,10 +89,9 @@ async function play(theatre: Theatre): Promise<number> {
   screen.line(`  requests that Sigstore saw meanwhile: ${service.requests.length}`)
 
   screen.title(
-    '2. Registry and Sigstore are gone: what was verified is still served, the rest is still refused',
+    '2. Registry, Sigstore and the trust mirror are gone: what was verified is still served, the rest still refused',
   )
-  await registry.stop()
-  await service.stop()
+  await Promise.all([registry.stop(), service.stop(), tuf.fault('refused')])
   const judged = stage.scenes.filter(({ expected }) => expected.status !== 502)
   unexpected += await pullAll(theatre, judged, ({ expected }) => expected)
   const unseen = {
@@ -80,7 +101,15 @@ async function play(theatre: Theatre): Promise<number> {
     expected: { status: 503, says: 'held' },
   }
   unexpected += await pullAll(theatre, [unseen], ({ expected }) => expected)
-  await registry.restart()
+
+  screen.title(
+    '3. And the proxy is restarted: the same from disk, verified again; what it cannot know is held',
+  )
+  await theatre.restart()
+  unexpected += await pullAll(theatre, judged, ({ expected }) =>
+    expected.status === 200 ? expected : { status: 503, says: 'held' },
+  )
+  await Promise.all([registry.restart(), tuf.fault(undefined)])
 
   screen.title(
     unexpected === 0 ? 'All as promised.' : `${unexpected} pulls came out otherwise than promised.`,

@@ -96,16 +96,23 @@ describe('what cannot be had', () => {
     [subjectTag('.sig'), 'signature-tag'],
     [subjectTag('.att'), 'attestation-tag'],
   ] as const
-  const codes = ['unavailable', 'timeout', 'rate-limited', 'unauthorized', 'forbidden'] as const
+  const codes = [
+    ['unavailable', 'unanswered'],
+    ['timeout', 'unanswered'],
+    ['rate-limited', 'limited'],
+    ['deadline', 'late'],
+    ['unauthorized', 'unread'],
+    ['forbidden', 'unread'],
+  ] as const
   for (const [key, what] of places) {
-    for (const code of codes) {
+    for (const [code, because] of codes) {
       test(`${what}: ${code} is a failure and hides nothing else`, async () => {
         const registry = new MemoryRegistry()
         registry.putManifest(registry.image([signature]), subjectTag('.sig'))
         registry.putManifest(registry.image([envelope]), subjectTag('.att'))
         registry.broken.set(key, code)
         const { candidates, rejected, failures } = await find(registry)
-        assert.deepEqual(failures, [{ what, message: `${key}: ${code}` }])
+        assert.deepEqual(failures, [{ what, because, message: `${key}: ${code}` }])
         assert.equal(rejected.length, 0)
         assert.equal(candidates.length, key.endsWith('.sig') || key.endsWith('.att') ? 1 : 2)
       })

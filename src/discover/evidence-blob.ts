@@ -23,7 +23,7 @@ async function readBlob(place: Place, descriptor: Descriptor): Promise<Buffer> {
   const verifier = digestVerifier(digest)
   const read = await readAtMost(Readable.from(hashed(blob.body, verifier)), size).catch((cause: unknown) => {
     const message = `blob ${digest}: the connection ended before the blob did`
-    throw new UpstreamError(signal.aborted ? 'timeout' : 'unavailable', message, { cause })
+    throw new UpstreamError(signal.aborted ? 'deadline' : 'unavailable', message, { cause })
   })
   if (!read.whole || !verifier.matches()) {
     throw new UpstreamError('invalid', `blob ${digest} does not have the bytes of its digest`)

@@ -1,3 +1,4 @@
+import { whyNotHad } from '../upstream/outage.ts'
 import { UpstreamError } from '../upstream/types.ts'
 import type { Candidate, EvidenceFailure, EvidenceSource } from '../verify/types.ts'
 import { WorkError } from '../work/work-error.ts'
@@ -28,8 +29,8 @@ export function reject(findings: Findings, source: EvidenceSource, message: stri
 }
 
 /** Something that is there and was not looked at: what could be in it keeps a verdict from resting on its absence. */
-export function missed(findings: Findings, what: DiscoveryFailure['what'], message: string): void {
-  findings.failures.push({ what, message })
+export function unread(findings: Findings, what: DiscoveryFailure['what'], message: string): void {
+  findings.failures.push({ what, because: 'unread', message })
 }
 
 /**
@@ -43,5 +44,8 @@ export function recordError(
 ): void {
   if (!(error instanceof UpstreamError) && !(error instanceof WorkError)) throw error
   if (error.code === 'invalid') reject(findings, place.source, error.message)
-  else missed(findings, place.what, error.message)
+  else {
+    const because = error instanceof UpstreamError ? whyNotHad(error) : 'unread'
+    findings.failures.push({ what: place.what, because, message: error.message })
+  }
 }

@@ -39,7 +39,11 @@ describe('limits', () => {
     const { candidates, rejected, failures } = await find(registry)
     assert.deepEqual([candidates.length, rejected.length], [64, 27])
     assert.deepEqual(failures, [
-      { what: 'evidence-blob', message: '27 signatures and attestations were more than is looked at' },
+      {
+        what: 'evidence-blob',
+        because: 'unread',
+        message: '27 signatures and attestations were more than is looked at',
+      },
     ])
     assert(candidates.some(({ bytes }) => bytes.equals(Buffer.from('good'))))
   })
@@ -53,7 +57,7 @@ describe('limits', () => {
     assert.equal(candidates[0]?.bytes.toString(), 'n69')
     assert.equal(rejected[0]?.source.manifest, entries[5]?.digest)
     assert.deepEqual(failures, [
-      { what: 'referrers', message: 'only the newest 64 of 70 referrers were looked at' },
+      { what: 'referrers', because: 'unread', message: 'only the newest 64 of 70 referrers were looked at' },
     ])
   })
 

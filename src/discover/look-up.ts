@@ -4,7 +4,7 @@ import { REFERRER_PAGES_MAX } from '../upstream/listings.ts'
 import { UpstreamError, type RegistryClient, type UpstreamManifest } from '../upstream/types.ts'
 import type { EvidenceSource } from '../verify/types.ts'
 import type { EvidenceReader } from './evidence-reader.ts'
-import { missed, recordError, reject, type Findings } from './findings.ts'
+import { unread, recordError, reject, type Findings } from './findings.ts'
 import type { DiscoveryFailure } from './types.ts'
 
 /** The registry to ask, and whom about. */
@@ -69,7 +69,7 @@ export async function lookUpReferrers(place: Place, findings: Findings): Promise
     // The client stops there, so a full count may mean that there was more.
     if (pages.length >= REFERRER_PAGES_MAX) {
       const message = `the list of referrers was read up to the limit of ${REFERRER_PAGES_MAX} pages`
-      missed(findings, 'referrers', message)
+      unread(findings, 'referrers', message)
     }
     const lists = pages.map((bytes) => readList(place, { found: 'referrer', list: subject, bytes }, findings))
     return (await Promise.all(lists)).flat()
@@ -105,7 +105,7 @@ async function readList(
   try {
     const { manifests, problems, overLimit } = await reader.readReferrers(bytes, signal)
     for (const problem of problems) reject(findings, source, problem)
-    if (overLimit !== undefined) missed(findings, what, overLimit)
+    if (overLimit !== undefined) unread(findings, what, overLimit)
     return manifests.map((digest) => ({ found, digest }))
   } catch (error) {
     recordError(findings, error, { what, source })

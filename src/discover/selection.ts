@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts'
 import type { FoundLayer } from './evidence-manifest.ts'
-import { missed, reject, type Findings } from './findings.ts'
+import { unread, reject, type Findings } from './findings.ts'
 import type { Referrer } from './look-up.ts'
 
 const CANDIDATES_MAX = 64
@@ -31,7 +31,7 @@ export function selectReferrers(
   }
   if (omitted.length > 0) {
     const message = `only the newest ${REFERRERS_MAX} of ${newestFirst.length} referrers were looked at`
-    missed(findings, 'referrers', message)
+    unread(findings, 'referrers', message)
   }
   return newestFirst.slice(0, REFERRERS_MAX)
 }
@@ -72,7 +72,7 @@ export function selectLayers(
     bytes += cost
   }
   if (omitted > 0) {
-    missed(findings, 'evidence-blob', `${omitted} signatures and attestations were more than is looked at`)
+    unread(findings, 'evidence-blob', `${omitted} signatures and attestations were more than is looked at`)
   }
   return chosen
 }

@@ -1,3 +1,4 @@
+import type { NotHad } from '../upstream/outage.ts'
 import type { Candidate, EvidenceFailure } from '../verify/types.ts'
 
 /** Something that could not be had: a fact about the world, so the verdict cannot rest on its absence. */
@@ -9,6 +10,8 @@ export type DiscoveryFailure = {
     | 'attestation-tag'
     | 'evidence-manifest'
     | 'evidence-blob'
+  /** `unread` also where it is there and is too much. */
+  readonly because: NotHad
   /** One line: what was asked and what came back. */
   readonly message: string
 }

@@ -4,25 +4,28 @@ import { errorAnswer, type Answer } from './answer.ts'
 /** Seconds a client should wait where upstream named no time. */
 const RETRY_AFTER_SECONDS = 10
 
-/** What a client sees of an upstream that failed, where no verdict was at stake. The wording is ours, never upstream's. */
+/**
+ * What a client sees of an upstream that failed, where no verdict was at stake. The wording is ours; what upstream said
+ * itself follows only where it refuses, because then its users know best what it means.
+ */
 export function upstreamFailureAnswer(error: UpstreamError, what: 'manifest' | 'blob' | 'name'): Answer {
   const retryAfter = { 'retry-after': String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS) }
   const unknown = what === 'manifest' ? 'MANIFEST_UNKNOWN' : what === 'blob' ? 'BLOB_UNKNOWN' : 'NAME_UNKNOWN'
   switch (error.code) {
     case 'not-found':
-      return errorAnswer({ status: 404, code: unknown, message: error.message })
+      return errorAnswer({ status: 404, code: unknown, message: withDetail(error) })
     // Docker Hub answers 401 for a repository that does not exist; passing 401 on would ask the client to log in here.
     case 'unauthorized':
       return errorAnswer({
         status: 404,
         code: 'NAME_UNKNOWN',
-        message: `${error.message} (unknown, or not ours to read)`,
+        message: `${withDetail(error)} (unknown, or not ours to read)`,
       })
     case 'forbidden':
       return errorAnswer({
         status: 403,
         code: 'DENIED',
-        message: error.message,
+        message: withDetail(error),
         reasonPhrase: 'Denied by upstream',
       })
     case 'rate-limited':
@@ -41,6 +44,7 @@ export function upstreamFailureAnswer(error: UpstreamError, what: 'manifest' | '
       })
     case 'unavailable':
     case 'timeout':
+    case 'deadline':
       return errorAnswer({
         status: 503,
         code: 'UNAVAILABLE',
@@ -49,4 +53,8 @@ export function upstreamFailureAnswer(error: UpstreamError, what: 'manifest' | '
         headers: retryAfter,
       })
   }
+}
+
+function withDetail({ message, detail }: UpstreamError): string {
+  return detail === undefined ? message : `${message}: ${detail}`
 }

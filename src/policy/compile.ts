@@ -1,10 +1,14 @@
 import { posix } from 'node:path'
 import { readPublicKey } from '../verify/public-key.ts'
+import type { HeldKey } from '../verify/types.ts'
 import type { AuthorityDocument, PolicyDocument } from './document.ts'
 import { compileGlob, type Glob } from './glob.ts'
+import { parseKmsReference } from './kms-reference.ts'
 import { exactMatcher, patternMatcher, type IdentityField } from './matcher.ts'
 import type { Finding, Path } from './problem.ts'
-import type { Authority, IdentityMatcher, Mode, Policy, StringMatcher } from './types.ts'
+import { stricterStance } from './stance.ts'
+import type { Authority, IdentityMatcher, Mode, Policy, Stance, StringMatcher } from './types.ts'
+import { policyVersion } from './version.ts'
 
 /** What a document is compiled against. */
 export type CompileContext = {
@@ -12,7 +16,11 @@ export type CompileContext = {
   readonly file: string
   readonly origin: string
   readonly defaultMode: Mode
+  readonly defaultStance: Stance
+  readonly stanceLimit: Stance | undefined
   readonly trustRoots: ReadonlySet<string>
+  /** Names of the key sets that the configuration has. */
+  readonly keySets: ReadonlySet<string>
   /** Text of the PEM files below the policies directory, by path relative to it. */
   readonly keyFiles: ReadonlyMap<string, string>
 }
@@ -45,7 +53,9 @@ export function compilePolicy(
   if (findings.length > 0) return { compiled: undefined, findings }
   const policy: Policy = {
     name: metadata.name,
+    version: policyVersion(authorities),
     mode: spec.mode ?? context.defaultMode,
+    stance: stricterStance(spec.stance ?? context.defaultStance, context.stanceLimit),
     runbook: spec.runbook,
     matches: (repositoryName) => globs.some((glob) => glob.matches(repositoryName)),
     authorities,
@@ -66,7 +76,14 @@ function compileAuthority(
     document.keyless === undefined
       ? compileKey(document.key, [...path, 'key'], context, report)
       : compileKeyless(document.keyless, [...path, 'keyless'], context, report)
-  return signer === undefined ? undefined : { name: document.name, signer, attestations }
+  if (signer === undefined) return undefined
+  return { name: document.name, signer, attestations, unavailable: unavailableUntilBound(signer) }
+}
+
+/** What nobody has looked up yet is not known to be wrong. */
+function unavailableUntilBound(signer: Authority['signer']): Authority['unavailable'] {
+  if (signer.kind !== 'key' || signer.keyReference === undefined) return undefined
+  return { dependency: 'trust', message: `the key ${signer.keyReference} has not been looked up` }
 }
 
 function compileKeyless(
@@ -117,19 +134,40 @@ function compileKey(
 ): Authority['signer'] | undefined {
   if (document === undefined) return report(path, 'found nothing, expected a key')
   const trustRoot = document.trustRoot ?? 'public-good'
-  if (document.transparencyLog === 'required') {
+  if (document.transparencyLog === 'required' || document.trustRoot !== undefined) {
     reportTrustRoot(trustRoot, [...path, 'trustRoot'], context, report)
   }
+  const { transparencyLog, kms, keySet } = document
+  const log = { transparencyLog, trustRoot }
+  if (kms !== undefined) {
+    const parsed = parseKmsReference(kms)
+    if (!parsed.ok) return report([...path, 'kms'], parsed.message)
+    return { kind: 'key', keys: [], keyReference: parsed.reference.text, ...log }
+  }
+  if (keySet !== undefined) {
+    reportKeySet(keySet, [...path, 'keySet'], context, report)
+    return { kind: 'key', keys: [], keyReference: `keys:${keySet}`, ...log }
+  }
+  const keys = compilePem(document, path, context, report)
+  return keys === undefined ? undefined : { kind: 'key', keys, keyReference: undefined, ...log }
+}
+
+function compilePem(
+  document: KeyDocument,
+  path: Path,
+  context: CompileContext,
+  report: Report,
+): readonly HeldKey[] | undefined {
   const pem = document.data ?? readKeyFile(document.file ?? '', context)
   if (pem === undefined) {
     const known = [...context.keyFiles.keys()].slice(0, 5).join(', ')
     const hint = known === '' ? 'there are no .pem or .pub files' : `there are ${known}`
     return report([...path, 'file'], `found no such file below the policies directory; ${hint}`)
   }
-  const { hashAlgorithm, padding, transparencyLog } = document
+  const { hashAlgorithm, padding } = document
   const key = readPublicKey(pem, { hashAlgorithm, padding })
   if ('problem' in key) return report([...path, document.data === undefined ? 'file' : 'data'], key.problem)
-  return { kind: 'key', keys: [key], transparencyLog, trustRoot }
+  return [{ key, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }]
 }
 
 /** Only files that the loader was given: a policy cannot reach out of its directory. */
@@ -141,6 +179,13 @@ function reportTrustRoot(name: string, path: Path, context: CompileContext, repo
   if (context.trustRoots.has(name)) return
   const known = [...context.trustRoots].join(', ')
   report(path, `found ${JSON.stringify(name)}, expected a trust root of the configuration: ${known}`)
+}
+
+function reportKeySet(name: string, path: Path, context: CompileContext, report: Report): void {
+  if (context.keySets.has(name)) return
+  const known = context.keySets.size === 0 ? 'there is none' : [...context.keySets].join(', ')
+  const message = `found ${JSON.stringify(name)}, expected a key set of the configuration (trust.roots, kind keys): ${known}`
+  report(path, message)
 }
 
 function reportRepeated(items: readonly { readonly name: string }[], path: Path, report: Report): void {

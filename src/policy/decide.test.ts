@@ -32,7 +32,8 @@ function exact(field: 'issuer' | 'subject', value: string): StringMatcher {
 
 function by(subject: string, changes: { issuer?: string; trustRoot?: string } = {}): Signer {
   const identity = { subject, subjectType: 'uri', issuer: changes.issuer ?? ISSUER, extensions: {} } as const
-  return { kind: 'keyless', trustRoot: changes.trustRoot ?? 'public-good', identity }
+  const trustRoot = changes.trustRoot ?? 'public-good'
+  return { kind: 'keyless', trustRoot, identity, byRetiringRoot: false }
 }
 
 function signed(signer: Signer, logs: readonly LogProof[] = [log]): Verified {
@@ -50,19 +51,19 @@ function failure(code: FailureCode, message: string = code): EvidenceFailure {
 
 function keyless(name: string, subject: string, attestations: Authority['attestations'] = []): Authority {
   const identities = [{ issuer: exact('issuer', ISSUER), subject: exact('subject', subject) }]
-  return { name, signer: { kind: 'keyless', trustRoot: 'public-good', identities }, attestations }
+  const signer = { kind: 'keyless', trustRoot: 'public-good', identities } as const
+  return { name, signer, attestations, unavailable: undefined }
 }
 
 function keyed(name: string, transparencyLog: 'required' | 'optional' = 'optional'): Authority {
-  return {
-    name,
-    signer: { kind: 'key', keys: [KEY], transparencyLog, trustRoot: 'public-good' },
-    attestations: [],
-  }
+  const held = { key: KEY, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }
+  const source = { keys: [held], keyReference: undefined, transparencyLog, trustRoot: 'public-good' }
+  return { name, signer: { kind: 'key', ...source }, attestations: [], unavailable: undefined }
 }
 
 function policy(authorities: readonly Authority[], name = 'acme', mode: Mode = 'enforce'): Policy {
-  return { name, mode, runbook: undefined, matches: () => true, authorities, origin: 'acme.yaml:1' }
+  const rest = { version: 'sha256:1', stance: 'closed', runbook: undefined, origin: 'acme.yaml:1' } as const
+  return { name, mode, matches: () => true, authorities, ...rest }
 }
 
 const EMPTY: DecisionInput = {

@@ -22,6 +22,7 @@ const PREDICATE_TYPES: ReadonlyMap<string, string> = new Map([
 ])
 
 export const modeSchema = z.enum(['off', 'observe', 'enforce'])
+export const stanceSchema = z.enum(['closed', 'last-verified', 'open'])
 
 const name = z
   .string()
@@ -76,22 +77,48 @@ const key = z
   .strictObject({
     data: text.optional().describe('The public key, PEM.'),
     file: text.optional().describe('A PEM file below the policies directory, relative to this file.'),
+    kms: text
+      .optional()
+      .describe(
+        'A key of AWS KMS as cosign names it: `awskms://[host[:port]]/KEY`. Fetched and kept by the proxy.',
+      ),
+    keySet: text
+      .optional()
+      .describe(
+        'Name of a key set of the configuration (`trust.roots`, kind `keys`), with validity windows.',
+      ),
     hashAlgorithm: z
       .enum(['sha256', 'sha384', 'sha512'])
       .optional()
-      .describe('Hash of the signatures, where it is not the default of the key type.'),
-    padding: z.enum(['pkcs1', 'pss']).optional().describe('Padding of RSA signatures. Default: pkcs1.'),
+      .describe(
+        'Hash of the signatures, where it is not the default of the key type; with `data` or `file`.',
+      ),
+    padding: z
+      .enum(['pkcs1', 'pss'])
+      .optional()
+      .describe('Padding of RSA signatures; with `data` or `file`. Default: pkcs1.'),
     transparencyLog: z
       .enum(['required', 'optional'])
       .default('optional')
       .describe('Whether a signature must also be proven to be in a log of `trustRoot`.'),
     trustRoot: text
       .optional()
-      .describe('Trust root whose logs count; only with `transparencyLog: required`. Default: public-good.'),
+      .describe(
+        'Trust root whose logs count (with `transparencyLog: required`), and whose times place a signature in the window of ' +
+          'its key (with `keySet`). Default: public-good.',
+      ),
   })
-  .superRefine(oneOf(['data', 'file']), ALWAYS)
+  .superRefine(oneOf(['data', 'file', 'kms', 'keySet']), ALWAYS)
+  .superRefine((value, context) => {
+    if (given(value, ['data', 'file']).length > 0) return
+    for (const field of given(value, ['hashAlgorithm', 'padding'])) {
+      const message = `found ${field}, which has no effect here; KMS and key sets say how their keys sign`
+      context.addIssue({ code: 'custom', path: [field], message })
+    }
+  }, ALWAYS)
   .superRefine((value, context) => {
     if (value.trustRoot === undefined || value.transparencyLog === 'required') return
+    if (value.keySet !== undefined) return
     const message = 'found trustRoot, which has no effect here; add transparencyLog: required or drop it'
     context.addIssue({ code: 'custom', path: ['trustRoot'], message })
   })
@@ -141,6 +168,12 @@ export const policyDocumentSchema = z.strictObject({
     mode: modeSchema
       .optional()
       .describe('What a violation does: nothing, a warning, a refusal. Default: `policies.defaultMode`.'),
+    stance: stanceSchema
+      .optional()
+      .describe(
+        'What is done in mode enforce with an image that cannot be judged now: held, served if it was satisfied before, ' +
+          'or served within a budget. Default: `policies.defaultStance`; `policies.stanceLimit` may be stricter.',
+      ),
     runbook: z
       .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
       .max(512)

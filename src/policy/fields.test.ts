@@ -3,9 +3,11 @@ import { generateKeyPairSync } from 'node:crypto'
 import test from 'node:test'
 import { digestOf } from '../oci/digest.ts'
 import { readPublicKey } from '../verify/public-key.ts'
-import type { Signer, Verified } from '../verify/types.ts'
-import { decide, enforce } from './decide.ts'
+import type { HeldKey, Signer, Verified } from '../verify/types.ts'
+import { bindPolicies, type BindingTrust } from './bind.ts'
+import { decide } from './decide.ts'
 import { policyJsonSchema } from './document.ts'
+import { enforce } from './decide.ts'
 import { loadPolicies } from './load.ts'
 import { policiesFor } from './policy-index.ts'
 import { isRecord } from './problem.ts'
@@ -20,13 +22,14 @@ const pem = (): string =>
   generateKeyPairSync('rsa', { modulusLength: 2048 })
     .publicKey.export({ type: 'spki', format: 'pem' })
     .toString()
-const KEYS = { one: pem(), two: pem() }
+const KEYS = { one: pem(), two: pem(), held: pem() }
 
 const BASE = `apiVersion: portcullis.dev/v1alpha1
 kind: ImagePolicy
 metadata: { name: acme }
 spec:
   mode: enforce
+  stance: last-verified
   runbook: https://wiki.example/acme
   images: [{ glob: ghcr.io/acme/** }]
   authorities:
@@ -42,6 +45,10 @@ spec:
     - name: inline
       key: { data: ${JSON.stringify(KEYS.one)}, hashAlgorithm: sha384, padding: pss }
       attestations: [{ name: sbom, predicateType: spdx }]
+    - name: cloud
+      key: { kms: awskms:///alias/release }
+    - name: set
+      key: { keySet: release-keys }
 `
 
 /** Path in the schema -> a change of the document above. */
@@ -50,6 +57,9 @@ const CHANGES: Readonly<Record<string, readonly [from: string, to: string]>> = {
   kind: ['ImagePolicy', 'Policy'],
   'metadata.name': ['name: acme', 'name: other'],
   'spec.mode': ['mode: enforce', 'mode: observe'],
+  'spec.stance': ['stance: last-verified', 'stance: closed'],
+  'spec.authorities[].key.kms': ['alias/release', 'alias/other'],
+  'spec.authorities[].key.keySet': ['keySet: release-keys', 'keySet: other-keys'],
   'spec.runbook': ['wiki.example/acme', 'wiki.example/other'],
   'spec.images[].glob': ['ghcr.io/acme/**', 'ghcr.io/other/**'],
   'spec.authorities[].name': ['name: release', 'name: other'],
@@ -79,6 +89,7 @@ function keyless(subject: string, issuer: string): Signer {
     kind: 'keyless',
     trustRoot: 'public-good',
     identity: { subject, issuer, subjectType: 'email', extensions: {} },
+    byRetiringRoot: false,
   }
 }
 
@@ -110,6 +121,26 @@ const EVIDENCE: readonly (readonly Verified[])[] = [
   [one(keyed(KEYS.one), 'https://spdx.dev/Document')],
 ]
 
+/** Whatever key a policy refers to is held. */
+const TRUST: BindingTrust = {
+  roots: new Map([
+    ['public-good', []],
+    ['internal', []],
+  ]),
+  unusable: new Map(),
+  keys: new Map(
+    ['awskms:///alias/release', 'awskms:///alias/other', 'keys:release-keys', 'keys:other-keys'].map(
+      (reference) => [reference, { kind: 'held', keys: [held(KEYS.held)] }] as const,
+    ),
+  ),
+}
+
+function held(text: string): HeldKey {
+  const key = readPublicKey(text)
+  assert.ok('id' in key)
+  return { key, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }
+}
+
 /** Everything that can be seen of a policy from outside, or that it does not load. */
 function effectOf(text: string): string {
   const load = loadPolicies({
@@ -119,11 +150,14 @@ function effectOf(text: string): string {
       ['two.pub', KEYS.two],
     ]),
     trustRoots: new Set(['public-good', 'internal']),
+    keySets: new Set(['release-keys', 'other-keys']),
     defaultMode: 'observe',
     unmatched: 'observe',
+    defaultStance: 'closed',
+    stanceLimit: undefined,
   })
   if (!load.ok) return 'does not load'
-  const policies = policiesFor(load.set, 'ghcr.io/acme/app')
+  const policies = policiesFor(bindPolicies(load.set, TRUST), 'ghcr.io/acme/app')
   const judged = EVIDENCE.map((verified) => {
     const nothing = { failures: [], missing: [], manifestReasons: [] }
     const judgement = decide({ policies, unmatched: 'observe', verified, ...nothing })
@@ -132,7 +166,7 @@ function effectOf(text: string): string {
   })
   const signers = policies.flatMap(({ authorities }) => authorities.map(({ signer }) => signer))
   const schemes = signers.flatMap((signer) =>
-    signer.kind === 'key' ? signer.keys.map(({ scheme }) => scheme) : [],
+    signer.kind === 'key' ? [signer.keyReference, ...signer.keys.map(({ key }) => key.scheme)] : [],
   )
   return JSON.stringify([judged, schemes])
 }
@@ -168,7 +202,10 @@ for (const field of ['unmatched', 'defaultMode'] as const) {
     const base = {
       files: [{ path: 'a', text: BASE.replace('  mode: enforce\n', '') }],
       trustRoots: new Set(['public-good']),
-    }
+      keySets: new Set(['release-keys']),
+      defaultStance: 'closed',
+      stanceLimit: undefined,
+    } as const
     const keyFiles = new Map([['one.pub', KEYS.one]])
     const sets = (['observe', 'enforce'] as const).map((mode) =>
       loadPolicies({ ...base, keyFiles, defaultMode: 'off', unmatched: 'off', [field]: mode }),

@@ -35,8 +35,11 @@ function sources(text: string, changes: Partial<PolicySources> = {}): PolicySour
     files: [{ path: 'acme.yaml', text }],
     keyFiles: new Map([['keys/ops.pub', KEY]]),
     trustRoots: new Set(['public-good', 'internal']),
+    keySets: new Set(['release-keys']),
     defaultMode: 'observe',
     unmatched: 'observe',
+    defaultStance: 'closed',
+    stanceLimit: undefined,
     ...changes,
   }
 }
@@ -180,7 +183,48 @@ const FAULTS: readonly (readonly [name: string, from: string, to: string, proble
     'name: release',
     /:19: .*authorities\[1\]\.name: found "release" twice/,
   ],
-  ['no key', '        file: keys/ops.pub\n', '', /key: found none, expected exactly one of data, file/],
+  [
+    'no key',
+    '        file: keys/ops.pub\n',
+    '',
+    /key: found none, expected exactly one of data, file, kms, keySet/,
+  ],
+  [
+    'two keys at once',
+    'file: keys/ops.pub',
+    'file: keys/ops.pub\n        kms: awskms:///alias/ops',
+    /key: found file and kms, expected exactly one of/,
+  ],
+  [
+    'a key of another KMS',
+    'file: keys/ops.pub',
+    'kms: gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k',
+    /:21: .*key\.kms: found gcpkms:.*cosign public-key/,
+  ],
+  [
+    'a key set that is none',
+    'file: keys/ops.pub',
+    'keySet: other',
+    /:21: .*key\.keySet: found "other", expected a key set of the configuration .*: release-keys/,
+  ],
+  [
+    'a hash algorithm of a key that says its own',
+    'file: keys/ops.pub',
+    'kms: awskms:///alias/ops\n        hashAlgorithm: sha512',
+    /key\.hashAlgorithm: found hashAlgorithm, which has no effect here/,
+  ],
+  [
+    'a padding of a key set',
+    'file: keys/ops.pub',
+    'keySet: release-keys\n        padding: pss',
+    /key\.padding: found padding, which has no effect here/,
+  ],
+  [
+    'a stance that is none',
+    '  mode: enforce',
+    '  stance: shut\n  mode: enforce',
+    /:6: spec\.stance: found "shut", expected closed or last-verified or open/,
+  ],
   ['a key file that is missing', 'keys/ops.pub', 'keys/other.pub', /:21: .*file: found no such file/],
   [
     'a trust root without effect',
@@ -234,7 +278,7 @@ test('two policies of one name do not load', () => {
   ])
 })
 
-test('one key cannot mean two signature schemes', () => {
+test('one key may have two signature schemes: each policy counts by its own', () => {
   const pem = generateKeyPairSync('rsa', { modulusLength: 2048 })
     .publicKey.export({ type: 'spki', format: 'pem' })
     .toString()
@@ -242,8 +286,10 @@ test('one key cannot mean two signature schemes', () => {
     'file: keys/ops.pub',
     'file: keys/ops.pub\n        padding: pss',
   )
-  const told = problems(`${POLICY}---\n${other}`, { keyFiles: new Map([['keys/ops.pub', pem]]) })
-  assert.match(told.join(), /has another hashAlgorithm or padding in acme\.yaml:4/)
+  const files = [{ path: 'acme.yaml', text: `${POLICY}---\n${other}` }]
+  const keyFiles = new Map([['keys/ops.pub', pem]])
+  const loaded = loadPolicies(sources('', { files, keyFiles }))
+  assert.deepEqual(loaded.ok && loaded.set.policies.map(({ name }) => name), ['acme', 'two'])
 })
 
 test('aliases cannot blow a document up', () => {

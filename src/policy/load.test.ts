@@ -36,8 +36,11 @@ function sources(text: string, changes: Partial<PolicySources> = {}): PolicySour
     files: [{ path: 'acme.yaml', text }],
     keyFiles: new Map([['keys/ops.pub', KEY]]),
     trustRoots: new Set(['public-good', 'internal']),
+    keySets: new Set(['release-keys']),
     defaultMode: 'observe',
     unmatched: 'observe',
+    defaultStance: 'closed',
+    stanceLimit: undefined,
     ...changes,
   }
 }
@@ -75,6 +78,47 @@ test('a policy without a mode has the default one', () => {
   const text = POLICY.replace('  mode: enforce\n', '')
   assert.equal(load(text, { defaultMode: 'off' }).policies[0]?.mode, 'off')
 })
+
+/** policy's own, default, limit -> what counts */
+const STANCES = [
+  ['open', 'closed', undefined, 'open'],
+  [undefined, 'last-verified', undefined, 'last-verified'],
+  ['open', 'closed', 'last-verified', 'last-verified'],
+  ['open', 'open', 'closed', 'closed'],
+  ['closed', 'open', 'open', 'closed'],
+  [undefined, 'open', 'last-verified', 'last-verified'],
+] as const
+
+for (const [own, defaultStance, stanceLimit, expected] of STANCES) {
+  test(`stance ${own ?? 'not given'}, default ${defaultStance}, limit ${stanceLimit ?? 'none'}: ${expected}`, () => {
+    const text = own === undefined ? POLICY : POLICY.replace('  mode:', `  stance: ${own}\n  mode:`)
+    assert.equal(load(text, { defaultStance, stanceLimit }).policies[0]?.stance, expected)
+  })
+}
+
+/** Changes of the document -> whether what satisfied it before may satisfy it no more. */
+const VERSIONED: readonly (readonly [name: string, from: string, to: string, changes: boolean])[] = [
+  ['the mode', 'mode: enforce', 'mode: observe', false],
+  ['the stance', '  mode:', '  stance: open\n  mode:', false],
+  ['the runbook', 'wiki.example/acme', 'wiki.example/other', false],
+  ['the name', 'name: acme', 'name: other', false],
+  ['the images', 'ghcr.io/acme/**', 'ghcr.io/**', false],
+  ['the name of an authority', 'name: ops', 'name: operators', false],
+  ['the name of an attestation', 'name: provenance', 'name: build', false],
+  ['an identity', 'release@', 'other@', true],
+  ['a predicate type', 'slsaprovenance1', 'slsaprovenance', true],
+  ['whether a log is asked for', '        transparencyLog: required\n', '', true],
+  ['a key', 'file: keys/ops.pub', 'kms: awskms:///alias/ops', true],
+]
+
+for (const [name, from, to, changes] of VERSIONED) {
+  test(`the version of a policy ${changes ? 'changes' : 'does not change'} with ${name}`, () => {
+    const [before] = load(POLICY).policies
+    const [after] = load(POLICY.replace(from, () => to)).policies
+    assert.ok(POLICY.includes(from), 'the change is one')
+    assert.equal(before?.version === after?.version, !changes)
+  })
+}
 
 test('key.file is relative to the policy file and stays below the directory', () => {
   const inTeam = { files: [{ path: 'team/acme.yaml', text: POLICY.replace('keys/ops', '../keys/ops') }] }

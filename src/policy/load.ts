@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
 import type * as z from 'zod'
 import { compilePolicy, type CompiledPolicy } from './compile.ts'
 import { policyDocumentSchema, policyJsonSchema, type PolicyDocument } from './document.ts'
-import { matcherText } from './matcher.ts'
 import { indexPolicies, type IndexedPolicySet } from './policy-index.ts'
 import { findingsOf, type Problem } from './problem.ts'
-import type { Authority, Mode } from './types.ts'
+import type { Mode, Stance } from './types.ts'
+import { setVersion } from './version.ts'
 import { locate, parseYaml, type YamlDocument } from './yaml-text.ts'
 
 export type PolicySources = {
@@ -14,10 +13,16 @@ export type PolicySources = {
   /** PEM files that `key.file` may name, by path relative to the policies directory. */
   readonly keyFiles?: ReadonlyMap<string, string>
   readonly trustRoots: ReadonlySet<string>
+  /** Names of the key sets of the configuration, which `key.keySet` may name. */
+  readonly keySets: ReadonlySet<string>
   /** Mode of a policy that says none. */
   readonly defaultMode: Mode
   /** Mode of the rule that every image needs a policy. */
   readonly unmatched: Mode
+  /** Stance of a policy that says none. */
+  readonly defaultStance: Stance
+  /** The laxest stance that any policy may have in this ring; of a policy's own and this one the stricter counts. */
+  readonly stanceLimit: Stance | undefined
 }
 
 export type PolicyLoad =
@@ -41,11 +46,11 @@ export function loadPolicies(sources: PolicySources): PolicyLoad {
       else problems.push(...result)
     }
   }
-  problems.push(...repeatedNames(loaded), ...mixedSchemes(loaded))
+  problems.push(...repeatedNames(loaded))
   if (problems.length > 0) return { ok: false, problems }
   const entries = loaded.toSorted((a, b) => (a.policy.name < b.policy.name ? -1 : 1))
   const policies = entries.map(({ policy }) => policy)
-  const set = { version: versionOf(entries, sources.unmatched), policies, unmatched: sources.unmatched }
+  const set = { version: setVersion(entries, sources.unmatched), policies, unmatched: sources.unmatched }
   return { ok: true, set: indexPolicies(set, entries) }
 }
 
@@ -63,7 +68,10 @@ function loadDocument(
     file,
     origin: `${file}:${line}`,
     defaultMode: sources.defaultMode,
+    defaultStance: sources.defaultStance,
+    stanceLimit: sources.stanceLimit,
     trustRoots: sources.trustRoots,
+    keySets: sources.keySets,
     keyFiles: sources.keyFiles ?? new Map(),
   })
   return compiled === undefined ? locate(file, document, findings) : { ...compiled, file, line }
@@ -79,55 +87,4 @@ function repeatedNames(loaded: readonly Loaded[]): readonly Problem[] {
     const message = `found ${JSON.stringify(name)}, which ${earlier.policy.origin} already is; names are unique`
     return [{ file: entry.file, line: entry.line, path: 'metadata.name', message }]
   })
-}
-
-/** Evidence is verified once for all policies, so a key cannot mean two signature schemes at a time. */
-function mixedSchemes(loaded: readonly Loaded[]): readonly Problem[] {
-  const schemes = new Map<string, { scheme: string; origin: string }>()
-  return loaded.flatMap(({ policy, file, line }) =>
-    policy.authorities.flatMap(({ name, signer }) =>
-      (signer.kind === 'key' ? signer.keys : []).flatMap((key) => {
-        const scheme = JSON.stringify(key.scheme ?? null)
-        const earlier = schemes.get(key.id)
-        schemes.set(key.id, earlier ?? { scheme, origin: policy.origin })
-        if (earlier === undefined || earlier.scheme === scheme) return []
-        const message = `the key of authority ${name} has another hashAlgorithm or padding in ${earlier.origin}`
-        return [{ file, line, path: 'spec.authorities', message }]
-      }),
-    ),
-  )
-}
-
-/** Everything of the set that can change a judgement; comments, order and file names are not in it. */
-function versionOf(entries: readonly CompiledPolicy[], unmatched: Mode): string {
-  const policies = entries.map(({ policy, globs }) => ({
-    name: policy.name,
-    mode: policy.mode,
-    runbook: policy.runbook ?? null,
-    images: globs.map((glob) => glob.canonical).toSorted(),
-    authorities: policy.authorities.map(canonicalAuthority).toSorted(),
-  }))
-  return `sha256:${createHash('sha256').update(JSON.stringify({ unmatched, policies })).digest('hex')}`
-}
-
-function canonicalAuthority({ name, signer, attestations }: Authority): string {
-  const by =
-    signer.kind === 'keyless'
-      ? {
-          trustRoot: signer.trustRoot,
-          identities: signer.identities
-            .map(({ issuer, subject }) =>
-              JSON.stringify([issuer.kind, matcherText(issuer), subject.kind, matcherText(subject)]),
-            )
-            .toSorted(),
-        }
-      : {
-          keys: signer.keys
-            .map(({ id, scheme }) => JSON.stringify([id, scheme?.hash ?? null, scheme?.pss === true]))
-            .toSorted(),
-          transparencyLog: signer.transparencyLog,
-          trustRoot: signer.trustRoot,
-        }
-  const types = attestations.map((entry) => JSON.stringify([entry.name, entry.predicateType])).toSorted()
-  return JSON.stringify({ name, by, types })
 }

@@ -1,5 +1,6 @@
-import type { EvidenceFailure, FailureCode, Signer, Verified } from '../verify/types.ts'
-import { isLoggedFor, isSigner, meets, needsOf, type Need } from './authority.ts'
+import { isSignedBy } from '../verify/public-key.ts'
+import type { EvidenceFailure, FailureCode, HeldKey, Signer, Verified } from '../verify/types.ts'
+import { isLoggedFor, isSigner, isTimelyFor, meets, needsOf, type Need } from './authority.ts'
 import { matcherText } from './matcher.ts'
 import type { Authority, Reason } from './types.ts'
 
@@ -55,12 +56,23 @@ function reasonOf(
   failures: readonly EvidenceFailure[],
 ): Reason | undefined {
   const base = { authority: authority.name, expected: expectation(authority, need) }
+  const gone = goneKey(authority)
+  if (gone !== undefined) return { ...base, ...gone }
   const ofKind = verified.filter((one) => meets(need, one))
   const own = ofKind.filter((one) => isSigner(authority, one.signer))
   const [foreign] = ofKind.filter((one) => !isSigner(authority, one.signer))
-  if (own.length > 0) return notLogged(authority, need, own, base)
+  if (own.length > 0) {
+    const logged = own.filter((one) => isLoggedFor(authority, one))
+    return logged.length === 0
+      ? notLogged(authority, need, own, base)
+      : untimely(authority, need, logged, base)
+  }
   if (foreign !== undefined) {
-    return { ...base, code: wrongSigner(authority), found: `${nounOf(need)} ${signerText(foreign.signer)}` }
+    return {
+      ...base,
+      code: wrongSigner(authority),
+      found: `${nounOf(need)} ${foreignText(authority, foreign.signer)}`,
+    }
   }
   if (verified.length > 0) return otherClaims(need, verified, failures, base)
   return nothingVerified(authority, need, failures, base)
@@ -68,14 +80,16 @@ function reasonOf(
 
 type Base = Pick<Reason, 'authority' | 'expected'>
 
-/** The right signer made what is needed; then only the log can be missing. */
-function notLogged(
-  authority: Authority,
-  need: Need,
-  own: readonly Verified[],
-  base: Base,
-): Reason | undefined {
-  if (own.some((one) => isLoggedFor(authority, one))) return undefined
+/** Who keeps the key says that there is none: nothing that anybody could sign would count. */
+function goneKey({ signer }: Authority): Omit<Reason, 'authority'> | undefined {
+  if (signer.kind === 'keyless' || signer.keyReference === undefined || signer.keys.length > 0)
+    return undefined
+  const found = `no key: ${signer.keyReference} is gone or disabled`
+  return { code: 'wrong-key', found, expected: 'a key that signatures can be verified with' }
+}
+
+/** The right signer made what is needed, but it is in no log that counts. */
+function notLogged(authority: Authority, need: Need, own: readonly Verified[], base: Base): Reason {
   const roots = [...new Set(own.flatMap(({ logs }) => logs.map(({ trustRoot }) => trustRoot)))]
   const entry = roots.length === 0 ? 'without a log entry' : `in a log of trust root ${listText(roots)} only`
   return {
@@ -84,6 +98,33 @@ function notLogged(
     found: `${nounOf(need)} by the right key ${entry}`,
     expected: `a log entry of trust root ${authority.signer.trustRoot}`,
   }
+}
+
+/** The right key made what is needed; then only its window can be missed. */
+function untimely(
+  authority: Authority,
+  need: Need,
+  own: readonly Verified[],
+  base: Base,
+): Reason | undefined {
+  if (own.some((one) => isTimelyFor(authority, one))) return undefined
+  const [nearest] = own.toSorted((a, b) => b.times.length - a.times.length)
+  const signer = nearest?.signer
+  if (signer === undefined || signer.kind !== 'key' || authority.signer.kind !== 'key') return undefined
+  const time = nearest?.times[0]?.time.toISOString()
+  const made = time === undefined ? 'at a time that nobody vouches for' : `at ${time}`
+  const windows = authority.signer.keys.filter(({ key }) => isSignedBy(signer, key)).map(windowText)
+  return {
+    ...base,
+    code: 'wrong-key',
+    found: `${nounOf(need)} by key ${keyText(signer.key)}, made ${made}`,
+    expected: `one made while that key counts: ${listText(windows)}`,
+  }
+}
+
+function windowText({ validFrom, validUntil }: HeldKey): string {
+  const from = validFrom === undefined ? '' : `from ${validFrom.toISOString()} `
+  return validUntil === undefined ? `${from}on` : `${from}until ${validUntil.toISOString()}`
 }
 
 /** Something verifies, by whomever, but none of it is of the kind asked for. */
@@ -143,9 +184,23 @@ function signerText(signer: Signer): string {
   return `by ${subject} (issuer ${issuer}, trust root ${signer.trustRoot})`
 }
 
+/** The right key by its id, but not as the authority has it sign. */
+function foreignText({ signer: expected }: Authority, signer: Signer): string {
+  const text = signerText(signer)
+  if (expected.kind === 'keyless' || signer.kind === 'keyless') return text
+  return expected.keys.some(({ key }) => key.id === signer.key)
+    ? `${text}, with another hash algorithm or padding`
+    : text
+}
+
 function expectation({ signer }: Authority, need: Need): string {
   const what = need.kind === 'signature' ? 'one' : `a ${need.name} attestation (${need.predicateType})`
-  if (signer.kind === 'key') return `${what} by key ${listText(signer.keys.map(({ id }) => keyText(id)))}`
+  if (signer.kind === 'key') {
+    const keys = listText(signer.keys.map(({ key }) => keyText(key.id)))
+    return signer.keyReference === undefined
+      ? `${what} by key ${keys}`
+      : `${what} by key ${signer.keyReference} (${keys})`
+  }
   const identities = signer.identities.map(
     ({ issuer, subject }) => `${matcherText(subject)} (issuer ${matcherText(issuer)})`,
   )

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { refusalMessage, warningText } from './refusal.ts'
+import { admissionText, refusalMessage, warningText } from './refusal.ts'
 import type { PolicyResult, Reason } from './types.ts'
 
 const REASON: Reason = {
@@ -10,13 +10,15 @@ const REASON: Reason = {
   expected: 'one by release@acme.com (issuer https://accounts.example)',
 }
 
+const COMMON = { version: 'sha256:1', mode: 'enforce', stance: 'closed' } as const
+
 function violated(reasons: readonly Reason[], policy = 'acme', runbook?: string): PolicyResult {
-  return { policy, mode: 'enforce', runbook, verdict: { kind: 'violated', reasons } }
+  return { ...COMMON, policy, runbook, verdict: { kind: 'violated', reasons } }
 }
 
 function held(message: string): PolicyResult {
   const causes = [{ dependency: 'registry', message }] as const
-  return { policy: 'acme', mode: 'enforce', runbook: undefined, verdict: { kind: 'undetermined', causes } }
+  return { ...COMMON, policy: 'acme', runbook: undefined, verdict: { kind: 'undetermined', causes } }
 }
 
 const refuse = (...by: PolicyResult[]) => ({ kind: 'refuse', by, warnings: [] }) as const
@@ -83,4 +85,13 @@ test('a warning is safe between the quotes of its header', () => {
 
 test('a warning tells a hold from a refusal', () => {
   assert.match(warningText(held('timed out'), 'd'), /^would be held by policy acme: timed out; decision d$/)
+})
+
+test('what was served unjudged says by which stance, of whom and why, safe inside a quoted string', () => {
+  const text = admissionText({ result: held('ghcr.io said "no" \\ 503'), by: 'open' }, 'd-4')
+  assert.equal(
+    text,
+    "not verified, served by stance open of policy acme: ghcr.io said 'no' / 503; decision d-4",
+  )
+  assert.ok(admissionText({ result: held('x'.repeat(9000)), by: 'last-verified' }, 'd').length <= 700)
 })

@@ -1,5 +1,5 @@
 import { mostTelling } from './reasons.ts'
-import type { Outcome, PolicyResult } from './types.ts'
+import type { Admission, Outcome, PolicyResult } from './types.ts'
 
 export type Refusal = {
   /** One line of printable ASCII, at most 1000 characters: the `message` of the OCI error. */
@@ -47,9 +47,18 @@ export function warningText(result: PolicyResult, decisionId: string): string {
   const verb = result.verdict.kind === 'undetermined' ? 'held' : 'blocked'
   const opening = `would be ${verb} by policy ${printable(result.policy)}: `
   const closing = `${runbookText(result)}; decision ${printable(decisionId)}`
-  return fit(opening, clauseOf(result), closing, WARNING_CHARACTERS_MAX)
-    .replaceAll('\\', '/')
-    .replaceAll('"', "'")
+  return quotable(fit(opening, clauseOf(result), closing, WARNING_CHARACTERS_MAX))
+}
+
+/** The text of the same header for what was served though nobody could judge it: which stance, and why. */
+export function admissionText({ result, by }: Admission, decisionId: string): string {
+  const opening = `not verified, served by stance ${by} of policy ${printable(result.policy)}: `
+  const closing = `${runbookText(result)}; decision ${printable(decisionId)}`
+  return quotable(fit(opening, clauseOf(result), closing, WARNING_CHARACTERS_MAX))
+}
+
+function quotable(text: string): string {
+  return text.replaceAll('\\', '/').replaceAll('"', "'")
 }
 
 function clauseOf(result: PolicyResult | undefined): string {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Digest } from '../oci/digest.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
-import type { Judgement, Outcome, PolicyResult } from '../policy/types.ts'
+import type { Admission, Judgement, Outcome, PolicyResult } from '../policy/types.ts'
 
 /** The record of one outcome. The same image judged the same way has the same id on every edge. */
 export type Decision = {
@@ -11,7 +11,11 @@ export type Decision = {
   readonly subject: DecisionSubject
   readonly outcome: Outcome['kind']
   readonly results: readonly DecisionResult[]
+  /** Policies that could not be determined and whose stance let the image pass. */
+  readonly admitted: readonly DecisionAdmission[]
 }
+
+type DecisionAdmission = { readonly policy: string; readonly by: Admission['by'] }
 
 type DecisionResult = {
   readonly policy: string
@@ -32,6 +36,7 @@ const ID_LENGTH = 12
 
 export function createDecision(subject: DecisionSubject, judgement: Judgement, outcome: Outcome): Decision {
   const results = judgement.results.map(summarise)
+  const admitted = admittedIn(outcome)
   const content = {
     repository: repositoryName(subject.repository),
     digest: subject.digest,
@@ -39,9 +44,21 @@ export function createDecision(subject: DecisionSubject, judgement: Judgement, o
     policyVersion: subject.policyVersion,
     trustVersion: subject.trustVersion,
     results,
+    ...(admitted.length === 0 ? {} : { admitted }),
   }
   const key = JSON.stringify(content)
-  return { id: hash('sha256', key, 'hex').slice(0, ID_LENGTH), key, subject, outcome: outcome.kind, results }
+  const id = hash('sha256', key, 'hex').slice(0, ID_LENGTH)
+  return { id, key, subject: subjectOf(subject), outcome: outcome.kind, results, admitted }
+}
+
+/** Nothing but what belongs in the record, whatever else the caller's object has. */
+function subjectOf({ repository, digest, policyVersion, trustVersion }: DecisionSubject): DecisionSubject {
+  return { repository, digest, policyVersion, trustVersion }
+}
+
+function admittedIn(outcome: Outcome): readonly DecisionAdmission[] {
+  if (outcome.kind !== 'serve') return []
+  return outcome.admitted.map(({ result, by }) => ({ policy: result.policy, by }))
 }
 
 function summarise(result: PolicyResult): DecisionResult {

@@ -3,35 +3,99 @@ import { test } from 'node:test'
 import { createLogs } from './log.ts'
 
 function capture(level = 'info') {
-  const lines: Record<string, unknown>[] = []
-  const write = (line: string) => void lines.push(JSON.parse(line))
+  const pieces: string[] = []
   const clock = { now: new Date('2026-01-02T03:04:05.678Z') }
-  return { lines, clock, ...createLogs(level, { write }, () => clock.now) }
+  const logs = createLogs(level, { write: (piece) => void pieces.push(piece) }, () => clock.now)
+  return {
+    ...logs,
+    clock,
+    pieces,
+    get texts(): readonly string[] {
+      return pieces.join('').split(/(?<=\n)/)
+    },
+    get lines(): readonly Record<string, unknown>[] {
+      return pieces.join('').split('\n').slice(0, -1).map(parsed)
+    },
+  }
+}
+
+function parsed(text: string): Record<string, unknown> {
+  const value: Record<string, unknown> = JSON.parse(text)
+  return value
 }
 
 test('secrets are not written, at the root or one level down', () => {
-  const { lines, log } = capture()
-  log.warn(
+  const captured = capture()
+  captured.log.warn(
     { password: 'p', upstream: { token: 't', authorization: 'a' }, headers: { authorization: 'b' } },
     'x',
   )
-  assert.equal(JSON.stringify(lines).match(/\[redacted\]/g)?.length, 4)
-  assert.doesNotMatch(JSON.stringify(lines), /"[ptab]"/)
+  const text = captured.texts.join('')
+  assert.equal(text.match(/\[redacted\]/g)?.length, 4)
+  assert.doesNotMatch(text, /"[ptab]"/)
 })
 
 test('the time is the clock of the caller, on every line', () => {
-  const { lines, requests, clock } = capture()
-  requests.info({ event: 'request' })
+  const captured = capture()
+  const { log, requests, clock } = captured
+  log.info({}, 'first')
+  requests.write({ method: 'GET' })
   clock.now = new Date('2026-01-02T03:04:05.679Z')
-  requests.info({ event: 'request' })
+  requests.write({ method: 'GET' })
+  requests.flush()
   assert.deepEqual(
-    lines.map(({ time }) => time),
-    ['2026-01-02T03:04:05.678Z', '2026-01-02T03:04:05.679Z'],
+    captured.lines.map(({ time }) => time),
+    ['2026-01-02T03:04:05.678Z', '2026-01-02T03:04:05.678Z', '2026-01-02T03:04:05.679Z'],
   )
 })
 
-test('what comes from outside cannot end a line', () => {
-  const { lines, requests } = capture()
-  requests.info({ event: 'request', target: '/v2/\n{"level":"fatal"}' })
-  assert.equal(lines.length, 1)
+test('the line of a request is spelled like any other', () => {
+  const captured = capture()
+  const { log, requests } = captured
+  const fields = { method: 'GET', target: '/v2/"a\\\u2028', status: 200, client: undefined, ms: 0.25 }
+  log.info({ event: 'request', ...fields })
+  requests.write(fields)
+  requests.flush()
+  const [piped, own] = captured.texts
+  assert.equal(own, piped)
 })
+
+test('what comes from outside cannot end a line', () => {
+  const captured = capture()
+  const { requests } = captured
+  requests.write({ target: '/v2/\n{"level":"fatal"}\r\n', method: '"}\n' })
+  requests.flush()
+  assert.equal(captured.lines.length, 1)
+  assert.equal(captured.lines[0]?.['target'], '/v2/\n{"level":"fatal"}\r\n')
+})
+
+test('lines of requests are written in order, at the end of the turn, in one piece', async () => {
+  const captured = capture()
+  const { pieces, requests } = captured
+  for (const status of [200, 403, 503]) requests.write({ status })
+  assert.deepEqual(pieces, [])
+  await new Promise(setImmediate)
+  assert.equal(pieces.length, 1)
+  assert.deepEqual(
+    captured.lines.map(({ status }) => status),
+    [200, 403, 503],
+  )
+  requests.write({ status: 404 })
+  await new Promise(setImmediate)
+  assert.equal(pieces.length, 2)
+})
+
+for (const [level, count] of [
+  ['debug', 1],
+  ['info', 1],
+  ['warn', 0],
+  ['silent', 0],
+] as const) {
+  test(`at level ${level}, ${count} line a request`, () => {
+    const captured = capture(level)
+    const { requests } = captured
+    requests.write({ status: 200 })
+    requests.flush()
+    assert.equal(captured.lines.length, count)
+  })
+}

@@ -1,4 +1,5 @@
 import { pino, type DestinationStream, type Logger } from 'pino'
+import { RequestLog } from './request-log.ts'
 
 export type { Logger } from 'pino'
 
@@ -22,20 +23,22 @@ export function createLogs(
   level: string,
   destination: DestinationStream,
   now: () => Date,
-): { log: Logger; requests: Logger } {
-  const options = {
-    level,
-    base: { service: 'portcullis' },
-    timestamp: isoTime(now),
-    formatters: { level: (label: string) => ({ level: label }) },
-  }
-  return {
-    log: pino({ ...options, redact: { paths: REDACTED, censor: '[redacted]' } }, destination),
-    requests: pino(options, destination),
-  }
+): { log: Logger; requests: RequestLog } {
+  const time = isoTime(now)
+  const log = pino(
+    {
+      level,
+      base: { service: 'portcullis' },
+      timestamp: () => `,"time":"${time()}"`,
+      formatters: { level: (label: string) => ({ level: label }) },
+      redact: { paths: REDACTED, censor: '[redacted]' },
+    },
+    destination,
+  )
+  return { log, requests: new RequestLog(log, destination, time) }
 }
 
-/** The time as pino wants it. Spelled out once a millisecond: a busy proxy writes dozens of lines in one. */
+/** Spelled out once a millisecond: a busy proxy writes dozens of lines in one. */
 function isoTime(now: () => Date): () => string {
   let spelled = Number.NaN
   let text = ''
@@ -43,7 +46,7 @@ function isoTime(now: () => Date): () => string {
     const time = now()
     if (time.getTime() !== spelled) {
       spelled = time.getTime()
-      text = `,"time":"${time.toISOString()}"`
+      text = time.toISOString()
     }
     return text
   }

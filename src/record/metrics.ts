@@ -11,12 +11,19 @@ export type Metrics = {
   readonly registry: Registry
 } & ReturnType<typeof pullMetrics> &
   ReturnType<typeof verdictMetrics> &
+  ReturnType<typeof admissionMetrics> &
   ReturnType<typeof transferMetrics>
 
 export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  return { registry, ...pullMetrics(registry), ...verdictMetrics(registry), ...transferMetrics(registry) }
+  return {
+    registry,
+    ...pullMetrics(registry),
+    ...verdictMetrics(registry),
+    ...admissionMetrics(registry),
+    ...transferMetrics(registry),
+  }
 }
 
 /** The way of a pull. */
@@ -34,7 +41,7 @@ function pullMetrics(registry: Registry) {
     pulls: createTally(
       {
         name: 'portcullis_pulls_total',
-        help: 'Manifest requests by outcome; would_refuse and would_hold are served in observe mode.',
+        help: 'Manifest requests by outcome; would_refuse and would_hold are served in observe mode, admitted by a stance.',
         labelNames: ['registry', 'outcome', 'cache'],
       },
       registry,
@@ -90,10 +97,40 @@ function verdictMetrics(registry: Registry) {
       labelNames: ['mode'] as const,
       registers,
     }),
-    trustInfo: new Gauge({
-      name: 'portcullis_trust_root_info',
-      help: 'Loaded trust roots; the value is 1.',
-      labelNames: ['root', 'version'] as const,
+  }
+}
+
+/** What was served though nobody could judge it, and what will stop to be satisfied. */
+function admissionMetrics(registry: Registry) {
+  const registers = [registry]
+  return {
+    admitted: new Counter({
+      name: 'portcullis_admitted_total',
+      help: 'Manifest requests served unjudged, by the laxest stance that let them pass.',
+      labelNames: ['stance'] as const,
+      registers,
+    }),
+    openAdmissions: new Gauge({
+      name: 'portcullis_open_admissions',
+      help: 'Images that stance open let pass and that wait to be judged.',
+      registers,
+    }),
+    admissionsHeld: new Counter({
+      name: 'portcullis_admissions_held_total',
+      help: 'Manifest requests that stance open would let pass and that were held: budget spent, or refused before.',
+      labelNames: ['why'] as const,
+      registers,
+    }),
+    admissionsJudged: new Counter({
+      name: 'portcullis_admissions_judged_total',
+      help: 'Images that stance open had let pass, by what they turned out to be.',
+      labelNames: ['verdict'] as const,
+      registers,
+    }),
+    retiring: new Counter({
+      name: 'portcullis_retiring_total',
+      help: 'Images judged that are satisfied only by a trust root or key that is being retired.',
+      labelNames: ['kind'] as const,
       registers,
     }),
   }

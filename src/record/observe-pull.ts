@@ -1,4 +1,4 @@
-import type { Outcome, PolicyResult } from '../policy/types.ts'
+import type { Admission, Outcome, PolicyResult } from '../policy/types.ts'
 import type { Decision } from './decision.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -10,12 +10,14 @@ type ObservedPull = {
 
 /** Counts every pull; what was decided and why is in the decision's own event. */
 export function observePull(
-  metrics: Pick<Metrics, 'pulls' | 'reasons' | 'causes' | 'pullDuration'>,
+  metrics: Pick<Metrics, 'pulls' | 'reasons' | 'causes' | 'pullDuration' | 'admitted'>,
 ): (answer: ObservedPull, ms: number) => void {
   return (answer, ms) => {
     const { registry } = answer.decision.subject.repository
     metrics.pulls.inc(registry, outcomeLabel(answer), answer.cache)
     metrics.pullDuration.observe({ cache: answer.cache }, ms / 1000)
+    const stance = admittingStance(answer)
+    if (stance !== undefined) metrics.admitted.inc({ stance })
     for (const { mode, verdict } of unsatisfied(answer)) {
       if (verdict.kind === 'violated')
         for (const { code } of verdict.reasons) metrics.reasons.inc({ reason: code, mode })
@@ -26,11 +28,19 @@ export function observePull(
 }
 
 function unsatisfied({ outcome }: ObservedPull): readonly PolicyResult[] {
-  return outcome.kind === 'serve' ? outcome.warnings : [...outcome.by, ...outcome.warnings]
+  if (outcome.kind !== 'serve') return [...outcome.by, ...outcome.warnings]
+  return [...outcome.admitted.map(({ result }) => result), ...outcome.warnings]
+}
+
+function admittingStance({ outcome }: ObservedPull): Admission['by'] | undefined {
+  if (outcome.kind !== 'serve' || outcome.admitted.length === 0) return undefined
+  return outcome.admitted.some(({ by }) => by === 'open') ? 'open' : 'last-verified'
 }
 
 function outcomeLabel({ outcome }: ObservedPull): string {
-  if (outcome.kind !== 'serve' || outcome.warnings.length === 0) return outcome.kind
+  if (outcome.kind !== 'serve') return outcome.kind
+  if (outcome.admitted.length > 0) return 'admitted'
+  if (outcome.warnings.length === 0) return outcome.kind
   const violated = outcome.warnings.some(({ verdict }) => verdict.kind === 'violated')
   return violated ? 'would_refuse' : 'would_hold'
 }

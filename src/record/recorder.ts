@@ -1,4 +1,7 @@
 import { LRUCache } from 'lru-cache'
+import { repositoryName } from '../oci/reference.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import type { StateStore } from '../store/types.ts'
 import type { Decision } from './decision.ts'
 import type { Logger } from './log.ts'
@@ -17,8 +20,16 @@ export type Recorder = {
   record(decision: Decision): void
   /** The same for what is served all the same: a disk that refuses it is reported and stops nobody. */
   note(decision: Decision): void
+  /** Tells that what would have been served is held, because the disk refuses to record it. */
+  unrecorded(decision: Decision, error: unknown): void
   /** Writes the counts of repeats. */
   flush(): void
+}
+
+/** An outage must not let in what was refused before it. */
+function refusedBy({ outcome, subject }: Decision): { repository: Repository; digest: Digest } | undefined {
+  const { repository, digest } = subject
+  return outcome === 'refuse' && digest !== undefined ? { repository, digest } : undefined
 }
 
 export function createRecorder(deps: {
@@ -51,27 +62,19 @@ export function createRecorder(deps: {
       deps.metrics.decisionsRecorded.inc({ kind: 'repeat' })
       return
     }
-    const isNew = deps.state.recordDecision({ id, key, at: deps.now(), json: key })
+    const isNew = deps.state.recordDecision({
+      id,
+      key,
+      at: deps.now(),
+      json: key,
+      refused: refusedBy(decision),
+    })
     repeats.set(key, { count: 0 })
     deps.metrics.decisionsRecorded.inc({ kind: isNew ? 'first' : 'repeat' })
   }
 
   return {
-    announce({ id, subject, outcome, results }, timings) {
-      const { registry, name } = subject.repository
-      const event = {
-        event: 'decision',
-        id,
-        image: `${registry}/${name}`,
-        digest: subject.digest,
-        outcome,
-        results,
-        timings,
-      }
-      const { policyVersion, trustVersion } = subject
-      if (outcome === 'serve') deps.log.info({ ...event, policyVersion, trustVersion })
-      else deps.log.warn({ ...event, policyVersion, trustVersion })
-    },
+    announce: (decision, timings) => announce(deps.log, decision, timings),
     record,
     note(decision) {
       try {
@@ -80,8 +83,34 @@ export function createRecorder(deps: {
         deps.log.error({ event: 'store', err: error, decision: decision.id }, 'cannot record a decision')
       }
     },
+    unrecorded(decision, error) {
+      const message = 'held, because the admission cannot be recorded'
+      deps.log.error({ event: 'store', err: error, decision: decision.id }, message)
+    },
     flush() {
       for (const [key, pending] of repeats.entries()) writeRepeats(key, pending)
     },
   }
+}
+
+function announce(
+  log: Logger,
+  { id, subject, outcome, results, admitted }: Decision,
+  timings: Readonly<Record<string, number>>,
+): void {
+  const { repository, digest, policyVersion, trustVersion } = subject
+  const event = {
+    event: 'decision',
+    id,
+    image: repositoryName(repository),
+    digest,
+    outcome,
+    results,
+    ...(admitted.length === 0 ? {} : { admitted }),
+    timings,
+    policyVersion,
+    trustVersion,
+  }
+  if (outcome === 'serve') log.info(event)
+  else log.warn(event)
 }

@@ -5,13 +5,14 @@ import type { BlobAnswer, BlobHeadAnswer, BlobService } from '../blob.ts'
 import { errorAnswer, type Answer } from '../http/answer.ts'
 import { contentRange, entityTag, requestedRange } from '../http/range.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
-import { DeadlineError, withDeadline } from '../deadline.ts'
-import type { Judge, Judged } from '../judge.ts'
+import { causeOf } from '../cause.ts'
+import { withDeadline } from '../deadline.ts'
+import { isVouchedFor, type Gate } from '../gate.ts'
+import type { Judge } from '../judge.ts'
 import type { Digest } from '../oci/digest.ts'
 import { EVIDENCE_BLOB_BYTES_MAX } from '../oci/evidence-types.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
-import { enforce } from '../policy/decide.ts'
-import type { Mode, Outcome } from '../policy/types.ts'
+import type { Judgement, Mode, Outcome } from '../policy/types.ts'
 import type { Metrics } from '../record/metrics.ts'
 import type { StateStore } from '../store/types.ts'
 import { UpstreamError, type RegistryClient } from '../upstream/types.ts'
@@ -21,7 +22,8 @@ import type { RoutedRequest } from './request.ts'
 
 export type BlobRouteDeps = {
   blobs: BlobService
-  judge: Pick<Judge, 'judge' | 'known'>
+  judge: Pick<Judge, 'judge' | 'known' | 'undetermined'>
+  gate: Pick<Gate, 'peek' | 'admittedLately'>
   state: Pick<StateStore, 'parentsOfBlob' | 'evidenceParentsOfBlob' | 'isManifest' | 'hasBlob' | 'addBlob'>
   modeOf(repositoryName: string): Mode
   metrics: Pick<Metrics, 'blobs'>
@@ -32,7 +34,7 @@ export type BlobRouteDeps = {
 
 /** What lets a blob out of a repository. */
 type Admission =
-  /** `vouched`: by a manifest that a policy is content with, and not only because nobody's policy forbids it. */
+  /** `vouched`: by a manifest that a policy is content with, and not only because none forbids it or can forbid it now. */
   | { readonly kind: 'image'; readonly vouched: boolean }
   /** Only signatures and attestations name it, so it must be one. */
   | { readonly kind: 'evidence' }
@@ -56,7 +58,7 @@ export async function answerBlob(
       count('denied')
       return admission.answer
     }
-    if (!isVouchedFor(admission)) await assertMember({ repository, client: to.client }, digest, deps)
+    if (!isVouched(admission)) await assertMember({ repository, client: to.client }, digest, deps)
     const answer = await open(request, digest, { admission, client: to.client }, deps)
     if (answer.kind === 'body' && !deps.state.hasBlob(repository, digest))
       deps.state.addBlob(repository, digest)
@@ -76,13 +78,13 @@ async function admit(repository: Repository, digest: Digest, deps: BlobRouteDeps
   if (deps.state.isManifest(digest)) return denied(404, 'a manifest is not served as a blob')
   if (deps.modeOf(repositoryName(repository)) !== 'enforce') return { kind: 'image', vouched: false }
   const images = await bestOf(repository, deps.state.parentsOfBlob(repository, digest), deps)
-  if (images === 'serve') return { kind: 'image', vouched: true }
+  if (images?.kind === 'serve') return { kind: 'image', vouched: isVouchedFor(images) }
   // Signatures and attestations are let through without a policy, so what they name must be looked at.
   const evidence = await bestOf(repository, deps.state.evidenceParentsOfBlob(repository, digest), deps)
-  if (evidence === 'serve') return { kind: 'evidence' }
-  if (images === 'hold')
+  if (evidence?.kind === 'serve') return { kind: 'evidence' }
+  if (images?.kind === 'hold')
     return denied(503, 'the image that this blob belongs to cannot be verified now; retry later')
-  if (images === 'refuse')
+  if (images?.kind === 'refuse')
     return denied(403, 'the image that this blob belongs to is blocked; pull the image to see why')
   return denied(404, 'no image that was let through from this repository names this blob')
 }
@@ -91,30 +93,42 @@ async function admit(repository: Repository, digest: Digest, deps: BlobRouteDeps
 async function bestOf(
   repository: Repository,
   parents: readonly Digest[],
-  { judge, deadline }: BlobRouteDeps,
-): Promise<Outcome['kind'] | undefined> {
-  const known = parents.map((parent) => judge.known(repository, parent))
-  const outcomes = known.flatMap((judged) => (judged === undefined ? [] : [enforce(judged.judgement).kind]))
-  if (outcomes.includes('serve')) return 'serve'
+  deps: BlobRouteDeps,
+): Promise<Outcome | undefined> {
+  const { judge, gate, deadline } = deps
+  const known = parents.map(
+    (parent) => judge.known(repository, parent)?.judgement ?? gate.admittedLately(repository, parent),
+  )
+  const outcomes = parents.flatMap((parent, index) => {
+    const judgement = known[index]
+    return judgement === undefined ? [] : [gate.peek(repository, parent, judgement)]
+  })
+  const served = outcomes.filter((outcome) => outcome.kind === 'serve')
+  if (served.length > 0) return served.find(isVouchedFor) ?? served[0]
   const signal = deadline()
   const unknown = parents.filter((_, index) => known[index] === undefined)
   for (const parent of unknown.slice(0, PARENTS_JUDGED_MAX)) {
     // oxlint-disable-next-line no-await-in-loop -- the first that admits is enough
-    const outcome = await outcomeOf(withDeadline(judge.judge(repository, parent), signal))
-    if (outcome === 'serve') return 'serve'
+    const outcome = gate.peek(repository, parent, await judgementOf(repository, parent, signal, deps))
+    if (outcome.kind === 'serve') return outcome
     outcomes.push(outcome)
   }
-  return outcomes.includes('hold') ? 'hold' : outcomes[0]
+  return outcomes.find(({ kind }) => kind === 'hold') ?? outcomes[0]
 }
 
 /** A manifest that cannot be had or judged now must not hide another one that admits the blob. */
-async function outcomeOf(judging: Promise<Judged>): Promise<Outcome['kind']> {
+async function judgementOf(
+  repository: Repository,
+  parent: Digest,
+  signal: AbortSignal,
+  { judge }: Pick<BlobRouteDeps, 'judge'>,
+): Promise<Judgement> {
   try {
-    return enforce((await judging).judgement).kind
+    return (await withDeadline(judge.judge(repository, parent), signal)).judgement
   } catch (error) {
-    if (error instanceof UpstreamError || error instanceof DeadlineError || error instanceof WorkError)
-      return 'hold'
-    throw error
+    const cause = causeOf(error)
+    if (cause === undefined) throw error
+    return judge.undetermined(repository, cause).judgement
   }
 }
 
@@ -139,7 +153,7 @@ async function assertMember(
   }
 }
 
-function isVouchedFor(admission: Admission): boolean {
+function isVouched(admission: Admission): boolean {
   return admission.kind === 'image' && admission.vouched
 }
 

@@ -51,7 +51,8 @@ export class ManifestRoute {
     if (refusal !== undefined) return refusal
     const start = this.#deps.elapsed()
     try {
-      const pulled = this.#deps.puller.pullWarm({ repository: request.repository, reference })
+      const { repository, client } = request
+      const pulled = this.#deps.puller.pullWarm({ repository, reference, client })
       return pulled === undefined ? undefined : this.#concluded(request, reference, { pulled, start })
     } catch (error) {
       return this.#finalFor(request, reference, this.#unexpected(error))
@@ -59,10 +60,11 @@ export class ManifestRoute {
   }
 
   async answer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
-    const { repository } = request
+    const { repository, client } = request
+    const { deadline } = this.#deps
     const start = this.#deps.elapsed()
     try {
-      const pulled = await this.#deps.puller.pull({ repository, reference, deadline: this.#deps.deadline })
+      const pulled = await this.#deps.puller.pull({ repository, reference, client, deadline })
       return this.#concluded(request, reference, { pulled, start })
     } catch (error) {
       const failure =
@@ -147,21 +149,30 @@ function refused(pulled: PullAnswer & { kind: 'refuse' | 'hold' }): Answer {
   return errorAnswer({ status: 503, code: 'UNAVAILABLE', message, reasonPhrase, headers, facts })
 }
 
-function factsOf({ kind, decision, cache }: PullAnswer): Readonly<Record<string, string>> {
-  return { outcome: kind, cache, digest: decision.subject.digest ?? '', decision: decision.id }
+function factsOf({ kind, outcome, decision, cache }: PullAnswer): Readonly<Record<string, string>> {
+  const isAdmitted = outcome.kind === 'serve' && outcome.admitted.length > 0
+  return {
+    outcome: isAdmitted ? 'admitted' : kind,
+    cache,
+    digest: decision.subject.digest ?? '',
+    decision: decision.id,
+  }
 }
 
 function namespace(ns: string | undefined): Head {
   return ns === undefined ? {} : { 'oci-namespace': ns }
 }
 
-function warned({ warnings, decision }: Served): Head {
+function warned({ warnings, outcome, decision }: Served): Head {
   if (warnings.length === 0) return {}
+  // What nobody could judge is asked for again as soon as somebody can.
+  const isAdmitted = outcome.kind === 'serve' && outcome.admitted.length > 0
+  const caching = isAdmitted ? { 'cache-control': 'no-store' } : {}
   const warning = warnings
     .slice(0, WARNINGS_MAX)
     .map((text) => `299 - "${quoted(text)}"`)
     .join(', ')
-  return { warning, 'x-portcullis-decision-id': decision.id }
+  return { warning, ...caching, 'x-portcullis-decision-id': decision.id }
 }
 
 function headsOf({ digest, bytes, parsed }: FetchedManifest): { byTag: Head; byDigest: Head } {

@@ -11,6 +11,8 @@ export type RoutedRequest = {
   readonly path: string
   /** True for clients that ask the real registry after any error from a mirror. */
   readonly fallsBack: boolean
+  /** Address of who asks. */
+  readonly client: string
   readonly range: string | undefined
   readonly ifRange: string | undefined
 }

@@ -1,5 +1,5 @@
 import { parseDigest, type Digest } from '../oci/digest.ts'
-import { inTransaction, integerOf, textOf, type Database } from './database.ts'
+import { inTransaction, integerOf, textOf, type Database, type Row } from './database.ts'
 
 /** What the content directory holds and when each entry was last used, so that nothing scans it on the way. */
 export type ContentIndex = {
@@ -11,6 +11,7 @@ export type ContentIndex = {
   adopt(digest: Digest, size: number, usedAt: Date): void
   remove(digest: Digest): void
   totalBytes(): number
+  files(): number
   /** By the uses that were flushed. */
   leastRecentlyUsed(limit: number): readonly Digest[]
   /** Writes the uses noted so far. */
@@ -27,24 +28,27 @@ export function createContentIndex(database: Database, now: () => Date): Content
   const remove = database.prepare('DELETE FROM content WHERE digest = ?')
   const use = database.prepare('UPDATE content SET used_at = ? WHERE digest = ?')
   const oldest = database.prepare('SELECT digest FROM content ORDER BY used_at LIMIT ?')
-  const uses = new Map<Digest, number>()
-  let totalBytes = sumOf(database)
+  const uses = new Map<string, number>()
+  let { totalBytes, files } = totalsOf(database)
 
-  function sizeOf(digest: Digest): number | undefined {
+  function sizeOf(digest: string): number | undefined {
     const row = select.get(digest)
     return row === undefined ? undefined : integerOf(row, 'size')
   }
 
-  function drop(digest: Digest): void {
+  function drop(digest: string): void {
     const size = sizeOf(digest)
     if (size === undefined) return
     remove.run(digest)
     uses.delete(digest)
     totalBytes -= size
+    files -= 1
   }
 
   function insertNew(digest: Digest, size: number, usedAtMs: number): void {
-    if (Number(insert.run(digest, size, usedAtMs).changes) > 0) totalBytes += size
+    if (Number(insert.run(digest, size, usedAtMs).changes) === 0) return
+    totalBytes += size
+    files += 1
   }
 
   function flush(): void {
@@ -53,6 +57,14 @@ export function createContentIndex(database: Database, now: () => Date): Content
       for (const [digest, usedAtMs] of uses) use.run(usedAtMs, digest)
     })
     uses.clear()
+  }
+
+  /** A name that is no digest belongs to no file: its entry goes, else it would be the next to go for ever. */
+  function digestIn(row: Row): Digest | undefined {
+    const name = textOf(row, 'digest')
+    const digest = parseDigest(name)
+    if (digest === undefined) drop(name)
+    return digest
   }
 
   return {
@@ -68,13 +80,14 @@ export function createContentIndex(database: Database, now: () => Date): Content
     adopt: (digest, size, usedAt) => insertNew(digest, size, usedAt.getTime()),
     remove: drop,
     totalBytes: () => totalBytes,
-    leastRecentlyUsed: (limit) =>
-      oldest.all(limit).flatMap((row) => parseDigest(textOf(row, 'digest')) ?? []),
+    files: () => files,
+    leastRecentlyUsed: (limit) => oldest.all(limit).flatMap((row) => digestIn(row) ?? []),
     flush,
   }
 }
 
-function sumOf(database: Database): number {
-  const row = database.prepare('SELECT coalesce(sum(size), 0) AS size FROM content').get()
-  return row === undefined ? 0 : integerOf(row, 'size')
+function totalsOf(database: Database): { totalBytes: number; files: number } {
+  const row = database.prepare('SELECT coalesce(sum(size), 0) AS size, count(*) AS files FROM content').get()
+  if (row === undefined) return { totalBytes: 0, files: 0 }
+  return { totalBytes: integerOf(row, 'size'), files: integerOf(row, 'files') }
 }

@@ -10,6 +10,7 @@ import {
   randomContent,
 } from '../testing/content-store.ts'
 import { contentPath, type Files } from './content-files.ts'
+import { openContentStore } from './content.ts'
 import type { StoreError } from './error.ts'
 
 const codes = (errors: StoreError[]) => errors.map(({ code }) => code)
@@ -36,6 +37,37 @@ describe('content store budget', () => {
     assert.equal(store.size(b.digest), undefined)
     assert.deepEqual(await buffer(stream), a.bytes)
     assert.equal(store.size(a.digest), 100)
+  })
+
+  it('evicts by number too: a file takes a block and an inode, however small it is', async (t) => {
+    const { directory, database, errors } = await openStore(t)
+    const clock = { ms: 0 }
+    const store = await openContentStore({
+      directory,
+      database,
+      bytesMax: 1024 ** 3,
+      filesMax: 3,
+      now: () => new Date((clock.ms += 1)),
+      onError: (error) => errors.push(error),
+    })
+    const all = Array.from({ length: 6 }, () => randomContent(16))
+    for (const { digest, bytes } of all) await store.put(digest, bytes)
+    const kept = all.filter(({ digest }) => store.size(digest) !== undefined)
+    assert.deepEqual(kept, all.slice(-3))
+    assert.deepEqual(errors, [])
+    await store.close()
+  })
+
+  it('is not held up by an entry whose name is no digest', async (t) => {
+    const { store, database } = await openStore(t, { bytesMax: 250 })
+    for (let index = 0; index < 40; index += 1)
+      database.prepare('INSERT INTO content VALUES (?, 1, 0)').run(`damaged ${index}`)
+    const [a, b, c] = [randomContent(100), randomContent(100), randomContent(100)]
+    for (const { digest, bytes } of [a, b, c]) await store.put(digest, bytes)
+    assert.deepEqual(
+      [a, b, c].map(({ digest }) => store.size(digest) !== undefined),
+      [false, true, true],
+    )
   })
 
   it('goes beyond the budget while everything is in use', async (t) => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import * as nodeFiles from 'node:fs/promises'
 import { rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -6,8 +7,9 @@ import { describe, it } from 'node:test'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import { incomingFiles, newDirectory, openStore, randomContent } from '../testing/content-store.ts'
 import { contentPath } from './content-files.ts'
-import type { DirectoryContentStore } from './content.ts'
+import { openContentStore, type DirectoryContentStore } from './content.ts'
 import { openDatabase } from './database.ts'
+import type { StoreError } from './error.ts'
 
 async function readAll(store: DirectoryContentStore, digest: Digest): Promise<Buffer | undefined> {
   const stream = await store.open(digest)
@@ -115,6 +117,37 @@ describe('content store after a crash', () => {
     const after = await openStore(t, { directory, database: openDatabase(':memory:') })
     assert.deepEqual(await after.store.read(digest), bytes)
     assert.deepEqual(after.errors, [])
+  })
+
+  it('gives files that the index lost at once, before it has looked through the directory', async (t) => {
+    const directory = await newDirectory(t)
+    const before = await openStore(t, { directory })
+    const [read, opened, damaged] = [randomContent(100), randomContent(100), randomContent(100)]
+    for (const { digest, bytes } of [read, opened, damaged]) await before.store.put(digest, bytes)
+    await writeFile(contentPath(directory, damaged.digest).path, Buffer.alloc(100))
+    const errors: StoreError[] = []
+    const never = new Promise<never>(() => undefined)
+    const store = await openContentStore({
+      directory,
+      database: openDatabase(':memory:'),
+      bytesMax: 1_000,
+      now: () => new Date(1),
+      onError: (error) => errors.push(error),
+      files: { ...nodeFiles, readdir: () => never },
+    })
+    assert.deepEqual(await store.read(read.digest), read.bytes)
+    assert.deepEqual(await readAll(store, opened.digest), opened.bytes)
+    assert.equal(store.size(randomContent(1).digest), undefined)
+    const { path } = contentPath(directory, damaged.digest)
+    assert.equal(await store.read(damaged.digest), undefined)
+    await writeFile(path, Buffer.alloc(100))
+    assert.equal(store.size(damaged.digest), undefined, 'dropped stays dropped')
+    await store.put(damaged.digest, damaged.bytes)
+    assert.deepEqual(await store.read(damaged.digest), damaged.bytes)
+    assert.deepEqual(
+      errors.map(({ code }) => code),
+      ['damaged'],
+    )
   })
 
   it('keeps the budget over files that it takes in', async (t) => {

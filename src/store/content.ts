@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import * as nodeFiles from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,12 +16,16 @@ export type ContentStoreOptions = {
   directory: string
   /** Budget for everything stored and on its way in, in bytes. */
   bytesMax: number
+  /** Default 500,000: a file takes a block and an inode, however small it is. */
+  filesMax?: number
   /** Holds the index. */
   database: Database
   now: () => Date
   /** Told of every failure of the disk; requests go on without the cache. */
   onError: (error: StoreError) => void
   files?: Files
+  /** Default: node:fs. Size in bytes of a file, undefined where there is none. */
+  sizeOfFile?: (path: string) => number | undefined
 }
 
 export type DirectoryContentStore = ContentStore & {
@@ -33,6 +38,7 @@ export type DirectoryContentStore = ContentStore & {
 /** Bytes a read from disk: fewer trips through the thread pool than Node's 64 KiB. */
 const READ_BYTES = 256 * 1024
 const VICTIMS_AT_ONCE = 32
+const FILES_MAX = 500_000
 
 /** Throws StoreError where the directory cannot be made or written at all. */
 export async function openContentStore(options: ContentStoreOptions): Promise<DirectoryContentStore> {
@@ -60,6 +66,8 @@ class DiskContentStore implements DirectoryContentStore {
   #incomingBytes = 0
   #incomingCount = 0
   #closed = false
+  /** Until everything that lies in the directory is known: what was dropped since the start. */
+  #dropped: Set<Digest> | undefined = new Set()
 
   constructor(options: ContentStoreOptions, files: Files, index: ContentIndex) {
     this.#options = options
@@ -70,13 +78,24 @@ class DiskContentStore implements DirectoryContentStore {
 
   size(digest: Digest): number | undefined {
     try {
-      const size = this.#index.size(digest)
+      const size = this.#index.size(digest) ?? this.#adoptUnknown(digest)
       if (size !== undefined) this.#index.use(digest)
       return size
     } catch (error) {
       this.#report('cannot read the content index', error)
       return undefined
     }
+  }
+
+  /**
+   * A file that the index does not know yet must not be asked of upstream, which may be why the process was restarted.
+   * Synchronous, like the index: it takes some 10 µs, and only until the directory has been looked through.
+   */
+  #adoptUnknown(digest: Digest): number | undefined {
+    if (this.#dropped === undefined || this.#dropped.has(digest)) return undefined
+    const size = (this.#options.sizeOfFile ?? sizeOfFile)(this.#path(digest))
+    if (size !== undefined) this.#index.adopt(digest, size, this.#options.now())
+    return size
   }
 
   async read(digest: Digest): Promise<Buffer | undefined> {
@@ -184,6 +203,7 @@ class DiskContentStore implements DirectoryContentStore {
       const { parent, path } = contentPath(this.#options.directory, digest)
       await this.#files.mkdir(parent, { recursive: true, mode: DIRECTORY_MODE })
       await this.#files.rename(from, path)
+      this.#dropped?.delete(digest)
       try {
         this.#index.add(digest, size)
       } catch (error) {
@@ -215,7 +235,8 @@ class DiskContentStore implements DirectoryContentStore {
   }
 
   #isOverBudget(): boolean {
-    return this.#index.totalBytes() + this.#incomingBytes > this.#options.bytesMax
+    const { bytesMax, filesMax = FILES_MAX } = this.#options
+    return this.#index.totalBytes() + this.#incomingBytes > bytesMax || this.#index.files() > filesMax
   }
 
   async #evictOne(digest: Digest): Promise<void> {
@@ -238,6 +259,7 @@ class DiskContentStore implements DirectoryContentStore {
   }
 
   async #drop(digest: Digest): Promise<void> {
+    this.#dropped?.add(digest)
     try {
       await this.#change(async () => {
         this.#index.remove(digest)
@@ -265,6 +287,7 @@ class DiskContentStore implements DirectoryContentStore {
     } catch (error) {
       this.#report('cannot reconcile the content directory', error)
     }
+    this.#dropped = undefined
     await this.#evict()
   }
 
@@ -303,4 +326,8 @@ class DiskContentStore implements DirectoryContentStore {
     this.#options.onError(error)
     return error
   }
+}
+
+function sizeOfFile(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size
 }

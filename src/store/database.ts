@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
-import { StoreError, storeError } from './error.ts'
+import { openingError, StoreError } from './error.ts'
 import { MIGRATIONS } from './schema.ts'
 
 export type Database = DatabaseSync
@@ -37,9 +37,15 @@ export function openDatabase(path: string): Database {
     return database
   } catch (error) {
     database?.close()
-    const failure = storeError(`cannot open the database ${path}`, error)
-    throw failure.code === 'damaged' ? damaged(path, failure) : failure
+    throw openingFailure(path, error)
   }
+}
+
+/** What went wrong while the database was opened; where it is damaged, with the way to go on. */
+export function openingFailure(path: string, error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const failure = openingError(`cannot open the database ${path}`, error)
+  return failure.code === 'damaged' ? damaged(path, error) : failure
 }
 
 function checkIntegrity(database: Database, path: string): void {
@@ -53,7 +59,7 @@ function damaged(path: string, cause: unknown): StoreError {
   return new StoreError(
     'damaged',
     `the database ${path} is damaged (${detail}); move ${path}, ${path}-wal and ${path}-shm away and start again: ` +
-      `caches fill themselves, decisions can be saved from the old file with "sqlite3 <file> .recover"`,
+      `caches fill themselves, and docs/state.md says how to bring the records over`,
     cause,
   )
 }

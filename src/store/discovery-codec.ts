@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { parseDigest, type Digest } from '../oci/digest.ts'
 import type { Discovery } from '../discover/types.ts'
+import { LOG_ENTRY_JSON_BYTES_MAX, LOOKED_UP_ENTRIES_MAX } from '../verify/limits.ts'
 import type { Candidate, EvidenceFailure, EvidenceSource, FailureCode } from '../verify/types.ts'
 
 /** A discovery as it is stored: names and lengths as JSON, and the bytes of all candidates one after another. */
@@ -41,13 +42,25 @@ const sourceSchema = z.strictObject({ found: z.enum(FOUND), manifest: digestSche
 const lengthSchema = z.int().nonnegative()
 const annotationsSchema = z.record(z.string(), z.string())
 
+/** Absent where none was looked up, as in all rows that are older than the look-up. */
+const logEntriesSchema = z
+  .array(z.string().max(LOG_ENTRY_JSON_BYTES_MAX))
+  .max(LOOKED_UP_ENTRIES_MAX)
+  .exactOptional()
+
 const candidateSchema = z.discriminatedUnion('form', [
-  z.strictObject({ form: z.literal('bundle'), source: sourceSchema, length: lengthSchema }),
+  z.strictObject({
+    form: z.literal('bundle'),
+    source: sourceSchema,
+    length: lengthSchema,
+    logEntries: logEntriesSchema,
+  }),
   z.strictObject({
     form: z.enum(['simple-signing', 'dsse']),
     source: sourceSchema,
     length: lengthSchema,
     annotations: annotationsSchema,
+    logEntries: logEntriesSchema,
   }),
 ])
 
@@ -76,8 +89,10 @@ export function encodeDiscovery(discovery: Discovery): EncodedDiscovery {
 function describe(candidate: Candidate): CandidateHeader {
   const { source } = candidate
   const length = candidate.bytes.length
-  if (candidate.form === 'bundle') return { form: candidate.form, source, length }
-  return { form: candidate.form, source, length, annotations: { ...candidate.annotations } }
+  const { logEntries = [] } = candidate
+  const lookedUp = logEntries.length === 0 ? {} : { logEntries: logEntries.slice(0, LOOKED_UP_ENTRIES_MAX) }
+  if (candidate.form === 'bundle') return { form: candidate.form, source, length, ...lookedUp }
+  return { form: candidate.form, source, length, annotations: { ...candidate.annotations }, ...lookedUp }
 }
 
 /** What was encoded, or undefined where it is damaged or of another version. */

@@ -17,6 +17,7 @@ export class StoreError extends Error {
 }
 
 // https://sqlite.org/rescode.html, primary codes. Extended codes keep the primary one in their low byte.
+const SQLITE_ERROR = 1
 const SQLITE_CORRUPT = 11
 const SQLITE_FULL = 13
 const SQLITE_NOTADB = 26
@@ -33,12 +34,26 @@ export function storeError(what: string, cause: unknown): StoreError {
   )
 }
 
+function primaryCode(cause: unknown): number | undefined {
+  const isCode = cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number'
+  return isCode ? Number(cause.errcode) & 0xff : undefined
+}
+
 function codeOf(cause: unknown): StoreErrorCode {
   if (!(cause instanceof Error)) return 'unavailable'
   if ('code' in cause && FULL_ERRNO.has(cause.code)) return 'full'
-  const primary = 'errcode' in cause && typeof cause.errcode === 'number' ? cause.errcode & 0xff : undefined
+  const primary = primaryCode(cause)
   if (primary === SQLITE_CORRUPT || primary === SQLITE_NOTADB) return 'damaged'
   return primary === SQLITE_FULL ? 'full' : 'unavailable'
+}
+
+/**
+ * As storeError, for the moments in which a database is opened: an SQL error means then that a table or a column is not
+ * there, because all SQL is ours.
+ */
+export function openingError(what: string, cause: unknown): StoreError {
+  const failure = storeError(what, cause)
+  return primaryCode(cause) === SQLITE_ERROR ? new StoreError('damaged', failure.message, cause) : failure
 }
 
 /** True for ENOENT, the one file system error that is an answer. */

@@ -3,15 +3,15 @@ import { repositoryName } from '../oci/reference.ts'
 import type { Candidate } from '../verify/types.ts'
 import { bytesOf, inTransaction, integerOf, textOf, type Database } from './database.ts'
 import { decodeDiscovery, encodeDiscovery } from './discovery-codec.ts'
-import { StoreError, storeError } from './error.ts'
+import { StoreError } from './error.ts'
+import { createTableBudget } from './table-budget.ts'
 import type { StateStore } from './types.ts'
+import { createUseNotes } from './use-notes.ts'
 
 type Evidence = Pick<StateStore, 'getEvidence' | 'setEvidence'>
 
-/** A use is written down once an hour at most: reading evidence should not write. */
-const USE_WRITTEN_EVERY_MS = 3_600_000
-/** Rows removed a statement when the budget is passed. */
-const EVICTED_AT_ONCE = 16
+/** What a row takes beside its evidence: its key, once more in the index, and its checksum. */
+const ROW_BYTES = 512
 
 /**
  * Of one discovery, annotations included: reading and writing it holds the event loop for some 10 ms. A signed image
@@ -28,16 +28,19 @@ export function createEvidence(
   options: { now: () => Date; bytesMax: number; onError: (error: StoreError) => void },
 ): Evidence {
   const select = database.prepare(
-    'SELECT id, gathered_at, used_at, checksum, header, bytes FROM evidence WHERE repository = ? AND subject = ?',
+    'SELECT id, gathered_at, used_at, size, checksum, header, bytes FROM evidence WHERE repository = ? AND subject = ?',
   )
   const insert = database.prepare(
-    `INSERT OR REPLACE INTO evidence (repository, subject, gathered_at, used_at, size, checksum, header, bytes)
+    `INSERT INTO evidence (repository, subject, gathered_at, used_at, size, checksum, header, bytes)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const remove = database.prepare('DELETE FROM evidence WHERE id = ?')
-  const removeKey = database.prepare('DELETE FROM evidence WHERE repository = ? AND subject = ?')
-  const evict = createEviction(database, options.bytesMax)
-  const noteUse = createUseNotes(database, options)
+  const removeKey = database.prepare(
+    'DELETE FROM evidence WHERE repository = ? AND subject = ? RETURNING size',
+  )
+  const table = { table: 'evidence', key: ['id'], size: 'size', order: 'used_at' }
+  const budget = createTableBudget(database, table, options.bytesMax)
+  const noteUse = createUseNotes(database, 'evidence', options)
 
   return {
     getEvidence(repository, subject) {
@@ -51,6 +54,7 @@ export function createEvidence(
       })
       if (discovery === undefined) {
         remove.run(id)
+        budget.settle(-integerOf(row, 'size'))
         options.onError(
           new StoreError('damaged', `dropped damaged evidence of ${repositoryName(repository)}@${subject}`),
         )
@@ -64,23 +68,18 @@ export function createEvidence(
       // What could not be had must never be remembered as "not there".
       if (discovery.failures.length > 0) return
       const { header, bytes, checksum } = encodeDiscovery(withinLimit(discovery))
-      const size = header.length + bytes.length
+      const size = header.length + bytes.length + ROW_BYTES
       const name = repositoryName(repository)
-      inTransaction(database, () => {
+      const usedAtMs = options.now().getTime()
+      const change = inTransaction(database, () => {
+        const replaced = removeKey.get(name, subject)
+        const freed = replaced === undefined ? 0 : integerOf(replaced, 'size')
         // Too large to keep: the older answer must not stay in its place.
-        if (size > options.bytesMax) return void removeKey.run(name, subject)
-        insert.run(
-          name,
-          subject,
-          gatheredAt.getTime(),
-          options.now().getTime(),
-          size,
-          checksum,
-          header,
-          bytes,
-        )
-        evict()
+        if (size > options.bytesMax) return -freed
+        insert.run(name, subject, gatheredAt.getTime(), usedAtMs, size, checksum, header, bytes)
+        return size - freed
       })
+      budget.settle(change)
     },
   }
 }
@@ -98,43 +97,7 @@ function withinLimit(discovery: Discovery): Discovery {
 }
 
 function sizeOf(candidate: Candidate): number {
-  if (candidate.form === 'bundle') return candidate.bytes.length
-  return Object.values(candidate.annotations).reduce((sum, text) => sum + text.length, candidate.bytes.length)
-}
-
-function createUseNotes(
-  database: Database,
-  options: { now: () => Date; onError: (error: StoreError) => void },
-): (id: number, usedAtMs: number) => void {
-  const update = database.prepare('UPDATE evidence SET used_at = ? WHERE id = ?')
-  return (id, usedAtMs) => {
-    const nowMs = options.now().getTime()
-    if (nowMs - usedAtMs <= USE_WRITTEN_EVERY_MS) return
-    try {
-      update.run(nowMs, id)
-    } catch (error) {
-      // The evidence was read; that its use cannot be written is no reason to be without it.
-      options.onError(storeError('cannot note the use of evidence', error))
-    }
-  }
-}
-
-function createEviction(database: Database, bytesMax: number): () => void {
-  const total = database.prepare('SELECT coalesce(sum(size), 0) AS size FROM evidence')
-  const oldest = database.prepare('SELECT id, size FROM evidence ORDER BY used_at, id LIMIT ?')
-  const remove = database.prepare('DELETE FROM evidence WHERE id = ?')
-
-  return () => {
-    const row = total.get()
-    let size = row === undefined ? 0 : integerOf(row, 'size')
-    while (size > bytesMax) {
-      const victims = oldest.all(EVICTED_AT_ONCE)
-      if (victims.length === 0) return
-      for (const victim of victims) {
-        if (size <= bytesMax) return
-        remove.run(integerOf(victim, 'id'))
-        size -= integerOf(victim, 'size')
-      }
-    }
-  }
+  const annotations = candidate.form === 'bundle' ? [] : Object.values(candidate.annotations)
+  const texts = [...annotations, ...(candidate.logEntries ?? [])]
+  return texts.reduce((sum, text) => sum + text.length, candidate.bytes.length)
 }

@@ -1,87 +1,65 @@
-import { parseDigest, type Digest } from '../oci/digest.ts'
-import { repositoryName, type Repository } from '../oci/reference.ts'
-import { inTransaction, integerOf, textOf, type Database, type Row } from './database.ts'
+import { parseDigest } from '../oci/digest.ts'
+import { repositoryName } from '../oci/reference.ts'
+import { inTransaction, integerOf, textOf, type Database } from './database.ts'
+import { digestBytes } from './digest-column.ts'
 import { StoreError } from './error.ts'
+import { createRepositoryIds } from './repository-ids.ts'
+import { createTableBudget } from './table-budget.ts'
 import type { StateStore } from './types.ts'
 
-/** Parents of one digest that are worth judging; a base layer of a large repository has thousands. */
-const PARENTS_MAX = 64
-
-type ClosureFacts = Pick<
-  StateStore,
-  'addClosure' | 'parentsOfManifest' | 'parentsOfBlob' | 'evidenceParentsOfBlob' | 'addBlob' | 'hasBlob'
->
+type MemberFacts = Pick<StateStore, 'addBlob' | 'hasBlob'>
 type ManifestFacts = Pick<StateStore, 'manifestType' | 'addManifest' | 'isManifest'>
 type TagFacts = Pick<StateStore, 'getTag' | 'setTag' | 'dropTag'>
 
-/** Evidence apart, because anyone who may push can name any blob in it: it must not push out the image that does. */
-type ClosureKind = 'child' | 'blob' | 'evidence'
+/** `rowsMax`: beyond it, the rows that were used longest ago go first. */
+type FactOptions = { now: () => Date; rowsMax: number }
 
-/** Which manifest let which digest in. */
-export function createClosureFacts(database: Database): ClosureFacts {
-  const idOf = createNames(database)
-  // REPLACE gives the row a new id: a parent that is let through again is the newest again.
+/** Which blob upstream served from which repository: bytes that are cached through another one are not enough. */
+export function createMemberFacts(database: Database, { now, rowsMax }: FactOptions): MemberFacts {
+  const repositoryId = createRepositoryIds(database)
   const insert = database.prepare(
-    'INSERT OR REPLACE INTO closure (repository, kind, digest, parent) VALUES (?, ?, ?, ?)',
+    'INSERT OR IGNORE INTO member (repository, digest, used_at) VALUES (?, ?, ?)',
   )
   const select = database.prepare(
-    `SELECT parent.text AS parent
-     FROM closure INDEXED BY closure_by_digest JOIN name AS parent ON parent.id = closure.parent
-     WHERE closure.digest = (SELECT id FROM name WHERE text = ?)
-       AND closure.repository = (SELECT id FROM name WHERE text = ?)
-       AND closure.kind = ?
-     ORDER BY closure.id DESC LIMIT ?`,
+    'SELECT 1 FROM member WHERE repository = (SELECT id FROM repository WHERE name = ?) AND digest = ?',
   )
-  const insertBlob = database.prepare('INSERT OR IGNORE INTO blob (repository, digest) VALUES (?, ?)')
-  const selectBlob = database.prepare(
-    `SELECT 1 FROM blob WHERE repository = (SELECT id FROM name WHERE text = ?)
-       AND digest = (SELECT id FROM name WHERE text = ?)`,
-  )
-  const parents = (repository: Repository, kind: ClosureKind, digest: Digest): readonly Digest[] =>
-    select
-      .all(digest, repositoryName(repository), kind, PARENTS_MAX)
-      .flatMap((row) => digestOrNone(row, 'parent') ?? [])
+  const table = { table: 'member', key: ['repository', 'digest'], size: '1', order: 'used_at' }
+  const budget = createTableBudget(database, table, rowsMax)
 
   return {
-    addClosure(repository, parent, { children, blobs, isEvidence }) {
-      const blobKind: ClosureKind = isEvidence ? 'evidence' : 'blob'
-      inTransaction(database, () => {
-        const [repositoryId, parentId] = [idOf(repositoryName(repository)), idOf(parent)]
-        for (const digest of children) insert.run(repositoryId, 'child', idOf(digest), parentId)
-        for (const digest of blobs) insert.run(repositoryId, blobKind, idOf(digest), parentId)
-      })
+    addBlob(repository, digest) {
+      const added = inTransaction(
+        database,
+        () =>
+          insert.run(repositoryId(repositoryName(repository)), digestBytes(digest), now().getTime()).changes,
+      )
+      budget.settle(Number(added))
     },
-    parentsOfManifest: (repository, digest) => parents(repository, 'child', digest),
-    parentsOfBlob: (repository, digest) => parents(repository, 'blob', digest),
-    evidenceParentsOfBlob: (repository, digest) => parents(repository, 'evidence', digest),
-    addBlob: (repository, digest) => void insertBlob.run(idOf(repositoryName(repository)), idOf(digest)),
-    hasBlob: (repository, digest) => selectBlob.get(repositoryName(repository), digest) !== undefined,
-  }
-}
-
-/** The number of a text, given to it the first time it is seen. */
-function createNames(database: Database): (text: string) => number {
-  const insert = database.prepare('INSERT OR IGNORE INTO name (text) VALUES (?)')
-  const select = database.prepare('SELECT id FROM name WHERE text = ?')
-  return (text) => {
-    insert.run(text)
-    const row = select.get(text)
-    if (row === undefined) throw new StoreError('damaged', `the name ${text} was written and is not there`)
-    return integerOf(row, 'id')
+    hasBlob: (repository, digest) =>
+      select.get(repositoryName(repository), digestBytes(digest)) !== undefined,
   }
 }
 
 /** Which repository holds which manifest. */
-export function createManifestFacts(database: Database): ManifestFacts {
+export function createManifestFacts(database: Database, { now, rowsMax }: FactOptions): ManifestFacts {
+  const update = database.prepare(
+    'UPDATE manifest SET content_type = ?, used_at = ? WHERE repository = ? AND digest = ?',
+  )
   const insert = database.prepare(
-    'INSERT OR REPLACE INTO manifest (repository, digest, content_type) VALUES (?, ?, ?)',
+    'INSERT INTO manifest (content_type, used_at, repository, digest) VALUES (?, ?, ?, ?)',
   )
   const select = database.prepare('SELECT content_type FROM manifest WHERE repository = ? AND digest = ?')
   const selectAny = database.prepare('SELECT 1 FROM manifest WHERE digest = ? LIMIT 1')
+  const table = { table: 'manifest', key: ['repository', 'digest'], size: '1', order: 'used_at' }
+  const budget = createTableBudget(database, table, rowsMax)
 
   return {
-    addManifest: (repository, digest, contentType) =>
-      void insert.run(repositoryName(repository), digest, contentType),
+    addManifest(repository, digest, contentType) {
+      const values = [contentType, now().getTime(), repositoryName(repository), digest]
+      if (Number(update.run(...values).changes) > 0) return
+      insert.run(...values)
+      budget.settle(1)
+    },
     manifestType(repository, digest) {
       const row = select.get(repositoryName(repository), digest)
       return row === undefined ? undefined : textOf(row, 'content_type')
@@ -90,27 +68,38 @@ export function createManifestFacts(database: Database): ManifestFacts {
   }
 }
 
-/** What each tag pointed to when upstream was last asked. */
-export function createTagFacts(database: Database): TagFacts {
-  const insert = database.prepare(
-    'INSERT OR REPLACE INTO tag (repository, tag, digest, checked_at) VALUES (?, ?, ?, ?)',
+/** What each tag pointed to when upstream was last asked. A tag in use is asked for again and again. */
+export function createTagFacts(
+  database: Database,
+  { rowsMax, onError }: { rowsMax: number; onError: (error: StoreError) => void },
+): TagFacts {
+  const update = database.prepare(
+    'UPDATE tag SET digest = ?, checked_at = ? WHERE repository = ? AND tag = ?',
   )
+  const insert = database.prepare('INSERT INTO tag (digest, checked_at, repository, tag) VALUES (?, ?, ?, ?)')
   const select = database.prepare('SELECT digest, checked_at FROM tag WHERE repository = ? AND tag = ?')
   const remove = database.prepare('DELETE FROM tag WHERE repository = ? AND tag = ?')
+  const table = { table: 'tag', key: ['repository', 'tag'], size: '1', order: 'checked_at' }
+  const budget = createTableBudget(database, table, rowsMax)
+  const drop = (name: string, tag: string): void => budget.settle(-Number(remove.run(name, tag).changes))
 
   return {
     getTag(repository, tag) {
-      const row = select.get(repositoryName(repository), tag)
-      const digest = row === undefined ? undefined : digestOrNone(row, 'digest')
-      if (row === undefined || digest === undefined) return undefined
-      return { digest, checkedAt: new Date(integerOf(row, 'checked_at')) }
+      const name = repositoryName(repository)
+      const row = select.get(name, tag)
+      if (row === undefined) return undefined
+      const digest = parseDigest(textOf(row, 'digest'))
+      if (digest !== undefined) return { digest, checkedAt: new Date(integerOf(row, 'checked_at')) }
+      drop(name, tag)
+      onError(new StoreError('damaged', `dropped damaged tag ${name}:${tag}`))
+      return undefined
     },
-    setTag: (repository, tag, digest, checkedAt) =>
-      void insert.run(repositoryName(repository), tag, digest, checkedAt.getTime()),
-    dropTag: (repository, tag) => void remove.run(repositoryName(repository), tag),
+    setTag(repository, tag, digest, checkedAt) {
+      const values = [digest, checkedAt.getTime(), repositoryName(repository), tag]
+      if (Number(update.run(...values).changes) > 0) return
+      insert.run(...values)
+      budget.settle(1)
+    },
+    dropTag: (repository, tag) => drop(repositoryName(repository), tag),
   }
-}
-
-function digestOrNone(row: Row, column: string): Digest | undefined {
-  return parseDigest(textOf(row, column))
 }

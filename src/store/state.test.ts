@@ -129,7 +129,10 @@ describe('evidence', () => {
     const nothing: Discovery = { candidates: [], rejected: [], failures: [] }
     state.setEvidence(repository, digest('unsigned'), nothing, new Date(5))
     assert.deepEqual(state.getEvidence(repository, digest('unsigned'))?.discovery, nothing)
-    const failed: Discovery = { ...nothing, failures: [{ what: 'referrers', message: '503' }] }
+    const failed: Discovery = {
+      ...nothing,
+      failures: [{ what: 'referrers', because: 'unanswered', message: '503' }],
+    }
     state.setEvidence(repository, digest('unreachable'), failed, new Date(5))
     assert.equal(state.getEvidence(repository, digest('unreachable')), undefined)
   })
@@ -220,6 +223,19 @@ describe('evidence', () => {
 })
 
 describe('decisions', () => {
+  it('tell whether an image was refused, in its own repository only', () => {
+    const { state, database } = openState()
+    const at = new Date(1)
+    const refused = { repository, digest: digest('bad') }
+    state.recordDecision({ key: 'a', id: 'a', at, json: '{}', refused })
+    state.recordDecision({ key: 'b', id: 'b', at, json: '{}' })
+    assert.equal(state.wasRefused(repository, digest('bad')), true)
+    assert.equal(state.wasRefused(repository, digest('good')), false)
+    assert.equal(state.wasRefused(other, digest('bad')), false)
+    database.close()
+    assert.throws(() => state.wasRefused(repository, digest('bad')), { name: 'StoreError' })
+  })
+
   it('are written once by key and counted after that', () => {
     const { state } = openState()
     const decision = { key: 'k', id: 'first', at: new Date(10), json: '{"a":1}' }

@@ -1,29 +1,48 @@
-import { openDatabase, type Database } from './database.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
+import { createAdmissions } from './admissions.ts'
+import { openDatabase, openingFailure, type Database } from './database.ts'
+import { createClosures } from './closures.ts'
 import { createDecisions } from './decisions.ts'
 import { storeError, type StoreError } from './error.ts'
 import { createEvidence } from './evidence.ts'
-import { createClosureFacts, createManifestFacts, createTagFacts } from './facts.ts'
+import { createManifestFacts, createMemberFacts, createTagFacts } from './facts.ts'
+import { STATE_LIMITS, type StateLimits } from './limits.ts'
+import { createLogEntries } from './log-entries.ts'
+import { checkRecords } from './records.ts'
+import { createSatisfied } from './satisfied.ts'
 import type { StateStore } from './types.ts'
+import { createUses, type Uses } from './uses.ts'
 
-export type StateStoreOptions = {
+export type StateStoreOptions = Partial<StateLimits> & {
   now: () => Date
-  /** Default 256 MiB: a signed image needs 10 to 100 KiB. Only evidence counts; decisions are never evicted. */
-  evidenceBytesMax?: number
   /** Told of every cached fact that could not be read or written. Such a fact counts as not known. */
   onError: (error: StoreError) => void
 }
 
-const EVIDENCE_BYTES_MAX = 256 * 1024 * 1024
-
-type Cached = Omit<StateStore, 'recordDecision' | 'decisions' | 'countDecision' | 'close'>
+/** Records. They are durable or they throw. */
+type Durable = Pick<
+  StateStore,
+  | 'recordDecision'
+  | 'wasRefused'
+  | 'countDecision'
+  | 'decisions'
+  | 'admitOpen'
+  | 'openAdmissions'
+  | 'closeAdmission'
+  | 'admissions'
+>
+type Cached = Omit<StateStore, keyof Durable | 'noteUse' | 'close'>
 
 /**
- * State in SQLite. Decisions throw StoreError where the disk refuses them. Everything else is a cache: where the disk
+ * State in SQLite. Records throw StoreError where the disk refuses them. Everything else is a cache: where the disk
  * refuses it, it is reported and kept in memory until the process ends, so that a full disk stops no pull half way.
+ * Throws StoreError `damaged` where a record is no longer what was written.
  */
 export function createStateStore(database: Database, options: StateStoreOptions): StateStore {
-  const facts = new CachedFacts(database, options)
+  const { facts, records } = openTables(database, options)
   return {
+    noteUse: (...image) => facts.noteUse(...image),
     addClosure: (...fact) => facts.write((cached) => cached.addClosure(...fact)),
     parentsOfManifest: (...key) => facts.read([], (cached) => cached.parentsOfManifest(...key), newestFirst),
     parentsOfBlob: (...key) => facts.read([], (cached) => cached.parentsOfBlob(...key), newestFirst),
@@ -39,7 +58,12 @@ export function createStateStore(database: Database, options: StateStoreOptions)
     dropTag: (...key) => facts.writeEverywhere((cached) => cached.dropTag(...key)),
     getEvidence: (...key) => facts.read(undefined, (cached) => cached.getEvidence(...key), newestEvidence),
     setEvidence: (...fact) => facts.write((cached) => cached.setEvidence(...fact)),
-    ...createDecisions(database),
+    noteSatisfied: (fact) => facts.write((cached) => cached.noteSatisfied(fact)),
+    lastSatisfied: (fact) => facts.read(undefined, (cached) => cached.lastSatisfied(fact), latest),
+    getLogEntry: (...key) => facts.read(undefined, (cached) => cached.getLogEntry(...key), first),
+    setLogEntry: (...fact) => facts.write((cached) => cached.setLogEntry(...fact)),
+    findLogEntry: (...key) => facts.read(undefined, (cached) => cached.findLogEntry(...key), first),
+    ...records,
     close() {
       facts.close()
       database.close()
@@ -47,15 +71,35 @@ export function createStateStore(database: Database, options: StateStoreOptions)
   }
 }
 
+function openTables(
+  database: Database,
+  options: StateStoreOptions,
+): { facts: CachedFacts; records: Durable } {
+  try {
+    checkRecords(database)
+    const records = { ...createDecisions(database), ...createAdmissions(database) }
+    return { records, facts: new CachedFacts(database, options) }
+  } catch (error) {
+    throw openingFailure(database.location() ?? ':memory:', error)
+  }
+}
+
 /** Facts on disk and, once the disk has refused one, those that it refused. */
 class CachedFacts {
   readonly #options: StateStoreOptions
   readonly #stored: Cached
+  readonly #uses: Uses
   #overflow: { readonly database: Database; readonly cached: Cached } | undefined
 
   constructor(database: Database, options: StateStoreOptions) {
     this.#options = options
     this.#stored = createCached(database, options)
+    const parentsOf = this.#stored.parentsOfManifest
+    this.#uses = createUses(database, { now: options.now, parentsOf })
+  }
+
+  noteUse(repository: Repository, digest: Digest): void {
+    this.#attempt('cannot note a use', undefined, () => this.#uses.note(repository, digest))
   }
 
   read<T>(unknown: T, ask: (cached: Cached) => T, merge: (stored: T, overflow: T) => T): T {
@@ -64,6 +108,7 @@ class CachedFacts {
   }
 
   write(tell: (cached: Cached) => void): void {
+    this.#flushUses()
     const written = this.#attempt('cannot write state', false, () => {
       tell(this.#stored)
       return true
@@ -78,7 +123,13 @@ class CachedFacts {
   }
 
   close(): void {
+    this.#flushUses()
     this.#overflow?.database.close()
+  }
+
+  /** A write may evict: what is in use must be known to be by then. */
+  #flushUses(): void {
+    this.#attempt('cannot note a use', undefined, () => this.#uses.flush())
   }
 
   #openOverflow(): Cached {
@@ -99,13 +150,16 @@ class CachedFacts {
   }
 }
 
-function createCached(database: Database, options: StateStoreOptions): Cached {
-  const { now, onError, evidenceBytesMax: bytesMax = EVIDENCE_BYTES_MAX } = options
+function createCached(database: Database, { now, onError, ...limits }: StateStoreOptions): Cached {
+  const max = { ...STATE_LIMITS, ...limits }
   return {
-    ...createClosureFacts(database),
-    ...createManifestFacts(database),
-    ...createTagFacts(database),
-    ...createEvidence(database, { now, onError, bytesMax }),
+    ...createClosures(database, { now, onError, rowsMax: max.closureRowsMax }),
+    ...createMemberFacts(database, { now, rowsMax: max.memberRowsMax }),
+    ...createManifestFacts(database, { now, rowsMax: max.manifestRowsMax }),
+    ...createTagFacts(database, { onError, rowsMax: max.tagRowsMax }),
+    ...createEvidence(database, { now, onError, bytesMax: max.evidenceBytesMax }),
+    ...createLogEntries(database, { now, onError, bytesMax: max.logEntryBytesMax }),
+    ...createSatisfied(database, { now, onError, rowsMax: max.satisfiedRowsMax }),
   }
 }
 
@@ -121,6 +175,7 @@ function newestFirst<T>(stored: readonly T[], overflow: readonly T[]): readonly 
   return overflow.length === 0 ? stored : [...new Set([...overflow, ...stored])]
 }
 
+const latest = newestBy((at: Date) => at)
 const newestTag = newestBy((tag: { digest: unknown; checkedAt: Date }) => tag.checkedAt)
 const newestEvidence = newestBy((found: { discovery: unknown; gatheredAt: Date }) => found.gatheredAt)
 

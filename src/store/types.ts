@@ -57,12 +57,75 @@ export type StateStore = {
   getEvidence(repository: Repository, subject: Digest): { discovery: Discovery; gatheredAt: Date } | undefined
   setEvidence(repository: Repository, subject: Digest, discovery: Discovery, gatheredAt: Date): void
 
+  /**
+   * That the image is pulled: what is known of it, and of the indexes that name it, is evicted last. Costs a look into
+   * memory; for warm pulls too, else what nobody has to read from disk any more looks as if nobody pulled it.
+   */
+  noteUse(repository: Repository, digest: Digest): void
+
+  /** Remembers that the image satisfied this version of the policy at that time. A cached fact. */
+  noteSatisfied(fact: SatisfiedFact): void
+  /** When it last did; undefined where it never has. */
+  lastSatisfied(fact: Omit<SatisfiedFact, 'at'>): Date | undefined
+  /** A log entry that was looked up and verified, kept for good under its budget; `uuid` is hex, `json` Rekor's own form. */
+  getLogEntry(log: string, uuid: string): string | undefined
+  setLogEntry(log: string, uuid: string, entry: { logIndex: string; json: string }): void
+  /** By index in the log, for those who ask Rekor's API so. */
+  findLogEntry(log: string, logIndex: string): { uuid: string; json: string } | undefined
+  /**
+   * Writes durably that an image was served though nobody could judge it, before it returns; a repeat counts, and adds
+   * the client (at most 32 are kept). Throws StoreError where the disk refuses.
+   */
+  admitOpen(admission: OpenAdmission): void
+  /** Those that still wait to be judged, oldest first, at most 10,000. */
+  openAdmissions(): readonly StoredAdmission[]
+  /** What an admitted image turned out to be. Durable. Throws StoreError. */
+  closeAdmission(id: number, finding: { at: Date; verdict: 'satisfied' | 'violated'; reason: string }): void
+  /** Newest first. */
+  admissions(limit: number): readonly StoredAdmission[]
   /** Writes a decision durably before it returns. A repeat of `key` only counts up. Returns whether it was new. */
-  recordDecision(decision: { key: string; id: string; at: Date; json: string }): boolean
+  recordDecision(decision: {
+    key: string
+    id: string
+    at: Date
+    json: string
+    /** The image, where the decision refuses one. */
+    refused?: { repository: Repository; digest: Digest } | undefined
+  }): boolean
+  /** Whether a decision refused the image, ever. Throws StoreError. */
+  wasRefused(repository: Repository, digest: Digest): boolean
   /** Adds repeats of a decision that were counted in memory; does nothing where it was never recorded. */
   countDecision(key: string, count: number, at: Date): void
   decisions(
     limit: number,
   ): readonly { id: string; firstAt: Date; lastAt: Date; count: number; json: string }[]
   close(): void
+}
+
+export type SatisfiedFact = {
+  readonly repository: Repository
+  readonly digest: Digest
+  readonly policy: string
+  readonly policyVersion: string
+  readonly at: Date
+}
+
+/** One image that stance `open` let pass. */
+export type OpenAdmission = {
+  readonly repository: Repository
+  readonly digest: Digest
+  readonly policies: readonly string[]
+  readonly decision: string
+  /** Address of who pulled it. */
+  readonly client: string
+  readonly at: Date
+}
+
+export type StoredAdmission = Omit<OpenAdmission, 'client' | 'at'> & {
+  readonly id: number
+  readonly firstAt: Date
+  readonly lastAt: Date
+  readonly count: number
+  readonly clients: readonly string[]
+  readonly finding: { at: Date; verdict: 'satisfied' | 'violated'; reason: string } | undefined
 }

@@ -11,6 +11,9 @@ import type { Sigstore } from './sigstore.ts'
 export type RekorRoutes = (request: RegistryRequest) => Reply | undefined
 
 const ENTRIES = '/api/v1/log/entries'
+const indexQuery = z.object({ hash: z.string() })
+/** Digests in an entry's body, whatever its kind: what Rekor's index knows it by, less the subjects of statements. */
+const INDEXED = /"(?:value|digest)":"([0-9a-f]{64})"/g
 const retrieval = z.object({
   entries: z.array(z.unknown()).default([]),
   entryUUIDs: z.array(z.string()).default([]),
@@ -45,28 +48,46 @@ export function createRekorRoutes({ logs, now }: Pick<Sigstore, 'logs' | 'now'>)
       leaves.flatMap((leaf) => found(leaf) ?? []),
     )
   }
+  const indexed = (request: RegistryRequest): Reply => {
+    const { hash } = indexQuery.parse(JSON.parse(request.body.toString()))
+    const hex = hash.replace(/^sha256:/, '')
+    const uuids = [...entries].flatMap(([leaf, { canonicalizedBody }]) =>
+      [...canonicalizedBody.toString().matchAll(INDEXED)].some(([, value]) => value === hex)
+        ? [uuidOf(leaf)]
+        : [],
+    )
+    return jsonReply(200, uuids)
+  }
+  const head = (): Reply => {
+    const { size, rootHash, checkpoint } = logs.v1.head()
+    const state = { rootHash: rootHash.toString('hex'), treeSize: size, signedTreeHead: checkpoint }
+    return jsonReply(200, { ...state, treeID: TREE_ID, inactiveShards: [] })
+  }
   const one = (uuid: string | undefined): Reply => {
     const entry = found(uuid)
     return entry === undefined ? jsonReply(404, { code: 404, message: 'no entry' }) : jsonReply(200, entry)
   }
+  const appendV2 = (request: RegistryRequest): Reply => {
+    const body = canonicalJson(requestedBodyV2(JSON.parse(request.body.toString())))
+    return jsonReply(201, ProtoEntry.toJSON(logs.v2.append(body, now())))
+  }
+  const posts = new Map([
+    ['/api/v2/log/entries', appendV2],
+    [ENTRIES, append],
+    [`${ENTRIES}/retrieve`, retrieve],
+    ['/api/v1/index/retrieve', indexed],
+  ])
   return (request) => {
     const { method, path, query } = request
-    if (path === '/api/v2/log/entries' && method === 'POST') {
-      const body = canonicalJson(requestedBodyV2(JSON.parse(request.body.toString())))
-      return jsonReply(201, ProtoEntry.toJSON(logs.v2.append(body, now())))
-    }
-    if (path === ENTRIES)
-      return method === 'POST' ? append(request) : one(byIndex(query.get('logIndex') ?? ''))
-    if (path === `${ENTRIES}/retrieve` && method === 'POST') return retrieve(request)
+    const post = method === 'POST' ? posts.get(path) : undefined
+    if (post !== undefined) return post(request)
+    if (path === ENTRIES) return one(byIndex(query.get('logIndex') ?? ''))
     if (path.startsWith(`${ENTRIES}/`)) return one(path.slice(ENTRIES.length + 1))
     if (path === '/api/v1/log/publicKey') {
       const headers = { 'content-type': 'application/x-pem-file' }
       return { status: 200, headers, body: toPem(logs.v1.publicKeyDer, 'PUBLIC KEY') }
     }
-    if (path !== '/api/v1/log') return undefined
-    const { size, rootHash, checkpoint } = logs.v1.head()
-    const state = { rootHash: rootHash.toString('hex'), treeSize: size, signedTreeHead: checkpoint }
-    return jsonReply(200, { ...state, treeID: TREE_ID, inactiveShards: [] })
+    return path === '/api/v1/log' ? head() : undefined
   }
 }
 
@@ -75,7 +96,7 @@ function uuidOf(leaf: string): string {
 }
 
 /** Rekor v1's LogEntry: rekor openapi.yaml. */
-function entryJson(entry: TransparencyLogEntry): Record<string, unknown> {
+export function entryJson(entry: TransparencyLogEntry): Record<string, unknown> {
   const proof = entry.inclusionProof
   const uuid = uuidOf(leafHash(entry.canonicalizedBody).toString('hex'))
   return {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { before, suite, test } from 'node:test'
 import { createSigstore, type Sigstore, type TrustedRootJson } from '../testing/sigstore.ts'
+import type { KeySet } from '../verify/types.ts'
 import { loadPublicGoodRoot } from './public-good.ts'
-import { createTrustSnapshot } from './snapshot.ts'
+import { createTrustSnapshot, type SnapshotParts } from './snapshot.ts'
 import { TrustError } from './trust-error.ts'
 import { parseTrustRoot } from './trust-root.ts'
 
@@ -126,16 +128,67 @@ test('the public-good root is built in', () => {
 })
 
 suite('createTrustSnapshot', () => {
+  const key = { id: 'sha256:1', key: generateKeyPairSync('ed25519').publicKey }
+  const held = { key, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }
+  const missing: KeySet = { kind: 'missing', dependency: 'kms', message: 'gone for 1 h' }
+  const keysOf = (set: KeySet): ReadonlyMap<string, KeySet> => new Map([['keys:a', set]])
+
   test('the version follows names and documents, not their order', () => {
     const [a, b] = [parseTrustRoot('a', sigstore.trustedRootJson()), loadPublicGoodRoot()]
-    const { version, roots } = createTrustSnapshot([a, b])
-    assert.equal(createTrustSnapshot([b, a]).version, version)
-    assert.notEqual(createTrustSnapshot([a]).version, version)
-    assert.notEqual(createTrustSnapshot([{ ...a, name: 'c' }, b]).version, version)
-    assert.equal(roots.get('a'), a)
+    const { version, roots } = createTrustSnapshot({ roots: [a, b] })
+    assert.equal(createTrustSnapshot({ roots: [b, a] }).version, version)
+    assert.notEqual(createTrustSnapshot({ roots: [a] }).version, version)
+    assert.notEqual(createTrustSnapshot({ roots: [{ ...a, name: 'c' }, b] }).version, version)
+    assert.deepEqual(roots.get('a'), [a])
   })
-  test('two roots of one name: refused', () => {
+
+  const same: readonly (readonly [string, SnapshotParts, SnapshotParts])[] = [
+    [
+      'how long a root has been unusable',
+      { roots: [], unusable: new Map([['a', '91 d']]) },
+      { roots: [], unusable: new Map([['a', '92 d']]) },
+    ],
+    [
+      'why a key is missing',
+      { roots: [], keys: keysOf(missing) },
+      { roots: [], keys: keysOf({ ...missing, message: 'gone for 2 h' }) },
+    ],
+  ]
+  for (const [name, one, other] of same) {
+    test(`no verdict depends on it: ${name}`, () => {
+      assert.equal(createTrustSnapshot(one).version, createTrustSnapshot(other).version)
+    })
+  }
+
+  const sets: readonly (readonly [string, KeySet])[] = [
+    ['missing', missing],
+    ['none', { kind: 'held', keys: [] }],
+    ['one', { kind: 'held', keys: [held] }],
+    ['one that is not current', { kind: 'held', keys: [{ ...held, isCurrent: false }] }],
+    ['one that is retiring', { kind: 'held', keys: [{ ...held, isRetiring: true }] }],
+    ['one with a start', { kind: 'held', keys: [{ ...held, validFrom: new Date(0) }] }],
+    ['one with an end', { kind: 'held', keys: [{ ...held, validUntil: new Date(0) }] }],
+    ['another', { kind: 'held', keys: [{ ...held, key: { ...key, id: 'sha256:2' } }] }],
+    [
+      'one of another scheme',
+      { kind: 'held', keys: [{ ...held, key: { ...key, scheme: { hash: 'sha512' } } }] },
+    ],
+  ]
+  test('every difference in keys makes another version', () => {
+    const versions = sets.map(([, set]) => createTrustSnapshot({ roots: [], keys: keysOf(set) }).version)
+    assert.equal(new Set(versions).size, sets.length)
+  })
+
+  test('of two roots of one name the staying one comes first; a retiring one makes another version', () => {
     const root = loadPublicGoodRoot()
-    assert.throws(() => createTrustSnapshot([root, root]), { name: 'TrustError', code: 'snapshot' })
+    const old = { ...parseTrustRoot('public-good', sigstore.trustedRootJson()), isRetiring: true }
+    const { roots, version } = createTrustSnapshot({ roots: [old, root] })
+    assert.deepEqual(roots.get('public-good'), [root, old])
+    assert.notEqual(createTrustSnapshot({ roots: [{ ...old, isRetiring: false }, root] }).version, version)
+  })
+
+  test('usable and unusable at once: refused', () => {
+    const parts = { roots: [loadPublicGoodRoot()], unusable: new Map([['public-good', 'too old']]) }
+    assert.throws(() => createTrustSnapshot(parts), { name: 'TrustError', code: 'snapshot' })
   })
 })

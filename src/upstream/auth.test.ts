@@ -107,7 +107,7 @@ describe('bearer', () => {
     await using one = client(server)
     const left = one.getManifest(repository, latest, first.signal)
     const stayed = one.getManifest(repository, latest, never)
-    await assert.rejects(left, fails('timeout'))
+    await assert.rejects(left, fails('deadline'))
     await stayed
   })
 

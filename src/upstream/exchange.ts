@@ -90,6 +90,8 @@ export function createExchange(
     const name = prefix === '' ? request.repository.name : `${prefix}/${request.repository.name}`
     const scope = `repository:${name}:pull`
     const url = new URL(`/v2/${name}/${request.path}`, upstream)
+    // A token would only be bought for a request that is not sent.
+    transport.assertInReach({ ...request, url })
     const authorization = await authenticator.authorization(scope, signal)
     const answer = await follow(request, { url, authorization }, signal)
     // Only the upstream itself may ask for credentials; a 401 from where it redirected to is just a failure.

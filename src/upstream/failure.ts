@@ -1,4 +1,5 @@
 import { errors } from 'undici'
+import type { CallResult } from '../breaker.ts'
 import { retryAfterSeconds, type FailedAttempt } from './retry.ts'
 import { UpstreamError, type UpstreamErrorCode } from './types.ts'
 
@@ -40,35 +41,53 @@ function excerpt(bytes: Buffer, secrets: readonly string[]): string {
 
 export function answerError(what: string, answer: FailedAnswer): UpstreamError {
   const said = excerpt(answer.bytes, answer.secrets)
-  const message = `${what} answered ${answer.status}${said === '' ? '' : `: ${said}`}`
-  const seconds = retryAfterSeconds(answer.retryAfter, answer.nowMs)
-  const details = { status: answer.status, ...(seconds === undefined ? {} : { retryAfterSeconds: seconds }) }
-  return new UpstreamError(codeOf(answer.status), message, details)
+  const details = {
+    status: answer.status,
+    retryAfterSeconds: retryAfterSeconds(answer.retryAfter, answer.nowMs),
+    detail: said === '' ? undefined : said,
+  }
+  return new UpstreamError(codeOf(answer.status), `${what} answered ${answer.status}`, details)
 }
 
 function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
+/** What an answer says of its host: only `5xx` and 408 are no answer to the question. 501 is a clear one. */
+export function answerSays(status: number): CallResult {
+  const isOutage = (status >= 500 && status !== 501) || status === 408
+  return isOutage ? { failed: `answered ${status}` } : 'answered'
+}
+
+/** Whose time limits: the caller's patience, and what this request may take of itself. */
+type Limits = { readonly signal?: AbortSignal; readonly limit?: AbortSignal }
+
 /** What a thrown error means. Only failures that another attempt may cure are retryable. */
-export function thrownFailure(what: string, error: unknown, signal: AbortSignal): FailedAttempt {
-  if (error instanceof UpstreamError) return { error, retryable: false }
-  if (signal.aborted) {
-    return {
-      error: new UpstreamError('timeout', `${what}: the deadline passed`, { cause: error }),
-      retryable: false,
-    }
-  }
+export function thrownFailure(what: string, error: unknown, { signal, limit }: Limits): FailedAttempt {
+  // An answer that breaks a limit, or an address that may not be dialled.
+  if (error instanceof UpstreamError) return { error, retryable: false, says: 'answered' }
+  const failure = (kind: UpstreamErrorCode, reason: string, retryable: boolean): FailedAttempt => ({
+    error: new UpstreamError(kind, `${what}: ${reason}`, { cause: error }),
+    retryable,
+    says: { failed: reason },
+  })
+  // Whoever leaves early learns nothing about the host.
+  if (signal?.aborted === true)
+    return { ...failure('deadline', 'the deadline passed', false), says: 'abandoned' }
+  if (limit?.aborted === true) return failure('timeout', 'no whole answer in time', false)
   const code = errorCode(error)
+  // A connection costs little to try again; an upstream that is slow to answer gets no second question.
   if (TIMEOUTS.has(code)) {
-    // A connection costs little to try again; an upstream that is slow to answer gets no second question.
-    const failure = new UpstreamError('timeout', `${what}: no answer in time (${code})`, { cause: error })
-    return { error: failure, retryable: code === 'UND_ERR_CONNECT_TIMEOUT' }
+    return failure('timeout', `no answer in time (${code})`, code === 'UND_ERR_CONNECT_TIMEOUT')
   }
   if (error instanceof errors.HTTPParserError || PROTOCOL.test(code)) {
-    const failure = new UpstreamError('invalid', `${what}: no valid HTTP answer`, { cause: error })
-    return { error: failure, retryable: false }
+    return failure('invalid', 'no valid HTTP answer', false)
   }
-  const reason = code === '' ? 'connection failed' : code
-  return { error: new UpstreamError('unavailable', `${what}: ${reason}`, { cause: error }), retryable: true }
+  return unreachable(what, code === '' ? 'connection failed' : code, error)
+}
+
+/** No connection, or one that broke. */
+export function unreachable(what: string, reason: string, cause?: unknown): FailedAttempt {
+  const error = new UpstreamError('unavailable', `${what}: ${reason}`, { cause })
+  return { error, retryable: true, says: { failed: reason } }
 }

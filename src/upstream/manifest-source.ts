@@ -2,8 +2,9 @@ import { LRUCache } from 'lru-cache'
 import { shareFlight } from '../flight.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Manifest } from '../oci/manifest-types.ts'
-import { repositoryName, type ManifestReference, type Repository } from '../oci/reference.ts'
+import { imageName, repositoryName, type ManifestReference, type Repository } from '../oci/reference.ts'
 import type { ContentStore, StateStore } from '../store/types.ts'
+import { NegativeAnswers, type NegativeAnswerTimes } from './negative-answers.ts'
 import { TagResolver, type TagResolverDeps } from './tag-resolver.ts'
 import { UpstreamError, type RegistryClient, type UpstreamManifest, type Upstreams } from './types.ts'
 
@@ -25,6 +26,8 @@ export type ManifestSourceDeps = Omit<TagResolverDeps, 'askUpstream' | 'state'> 
   /** The time limit of work that several requests may share, and that no single one of them may cut short. */
   workLimit: () => AbortSignal
   memoryBytesMax: number
+  /** Default: as in negative-answers.ts. */
+  negativeAnswers?: Partial<NegativeAnswerTimes>
 }
 
 /** Parsed, a manifest takes a few times its bytes. */
@@ -43,9 +46,11 @@ export class ManifestSource {
   /** Apart, and only for a moment: what is malformed may only have come under a wrong header. */
   readonly #malformed = new LRUCache<string, FetchedManifest>({ max: MALFORMED_MAX, ttl: MALFORMED_TTL_MS })
   readonly #flights = new Map<string, Promise<FetchedManifest>>()
+  readonly #negative: NegativeAnswers
 
   constructor(deps: ManifestSourceDeps) {
     this.#deps = deps
+    this.#negative = new NegativeAnswers(deps.now, deps.negativeAnswers)
     this.#tags = new TagResolver({ ...deps, askUpstream: (...tag) => this.#askForTag(...tag) })
     this.#memory = new LRUCache({
       maxSize: deps.memoryBytesMax,
@@ -83,15 +88,18 @@ export class ManifestSource {
     ...[repository, reference, isKnown]: Parameters<TagResolverDeps['askUpstream']>
   ): Promise<Digest> {
     if (!isKnown) return (await this.#fromUpstream(repository, reference)).digest
-    return await this.#clientOf(repository).headTag(repository, reference, this.#deps.workLimit())
+    const client = this.#clientOf(repository)
+    return await this.#negative.guard(imageName(repository, reference), () =>
+      client.headTag(repository, reference, this.#deps.workLimit()),
+    )
   }
 
   async #fromUpstream(repository: Repository, reference: ManifestReference): Promise<FetchedManifest> {
     const client = this.#clientOf(repository)
-    return await this.#keep(
-      repository,
-      await client.getManifest(repository, reference, this.#deps.workLimit()),
+    const got = await this.#negative.guard(imageName(repository, reference), () =>
+      client.getManifest(repository, reference, this.#deps.workLimit()),
     )
+    return await this.#keep(repository, got)
   }
 
   #clientOf(repository: Repository): RegistryClient {

@@ -45,6 +45,11 @@ function verifiedDigest(
   return asked ?? digestOf(bytes)
 }
 
+/** Or might be: registries are sloppy about their types, and what is accepted is for the parser to say. A page is none. */
+function isManifestType(contentType: string): boolean {
+  return contentType === '' || contentType.startsWith('application/')
+}
+
 export function createManifestMethods(exchange: Exchange): ManifestMethods {
   const getManifest = async (
     repository: Repository,
@@ -62,6 +67,12 @@ export function createManifestMethods(exchange: Exchange): ManifestMethods {
       throw new UpstreamError('invalid', `${what} answered an overlong Content-Type`)
     }
     const claimed = parseDigest(headerValue(answer.headers, 'docker-content-digest') ?? '')
+    // A page of whatever sits on the way (a captive portal, a login) is no answer of the registry, which names the digest
+    // of what somebody has pushed: it must neither become what a tag points to nor tell that there is no signature.
+    const isProven = reference.kind === 'digest' && matchesDigest(answer.bytes, reference.digest)
+    if (!isProven && claimed === undefined && !isManifestType(contentType)) {
+      throw new UpstreamError('unavailable', `${what} answered a page, not a manifest`)
+    }
     const digest = verifiedDigest(what, reference, { bytes: answer.bytes, claimed })
     return { digest, contentType, bytes: answer.bytes }
   }

@@ -1,3 +1,4 @@
+import type { CallResult } from '../breaker.ts'
 import type { UpstreamError } from './types.ts'
 
 const BACKOFF_BASE_MS = 100
@@ -14,6 +15,8 @@ const BUDGET_MAX = 10
 export type FailedAttempt = {
   readonly error: UpstreamError
   readonly retryable: boolean
+  /** What it says of the host. */
+  readonly says: CallResult
 }
 
 /** A token bucket, full at the start so that a quiet proxy may retry its first requests. */

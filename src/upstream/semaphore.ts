@@ -16,7 +16,7 @@ export class Semaphore {
 
   /** Resolves to the function that gives the slot back; calling it twice does no harm. */
   async acquire(signal: AbortSignal): Promise<() => void> {
-    if (signal.aborted) throw new UpstreamError('timeout', 'the deadline passed before the request was sent')
+    if (signal.aborted) throw new UpstreamError('deadline', 'the deadline passed before the request was sent')
     if (this.#free > 0) this.#free -= 1
     else await this.#wait(signal)
     let held = true
@@ -28,12 +28,12 @@ export class Semaphore {
 
   #wait(signal: AbortSignal): Promise<void> {
     if (this.#waiters.size >= WAITERS_MAX) {
-      return Promise.reject(new UpstreamError('unavailable', 'too many requests wait for this upstream'))
+      return Promise.reject(new UpstreamError('deadline', 'too many requests wait for this upstream'))
     }
     return new Promise((resolve, reject) => {
       const give = (): void => {
         this.#waiters.delete(waiter)
-        reject(new UpstreamError('timeout', 'the deadline passed while waiting for a free connection'))
+        reject(new UpstreamError('deadline', 'the deadline passed while waiting for a free connection'))
       }
       const waiter = {
         grant: () => {

@@ -9,6 +9,7 @@ const image = parseImageReference('r.test/app:v1')
 if (image?.reference.kind !== 'tag') throw new TypeError('a tag')
 const { repository, reference } = { repository: image.repository, reference: image.reference }
 const DIGEST = digestOf(Buffer.from('one'))
+const OTHER = digestOf(Buffer.from('other'))
 
 /** A resolver that knows v1 already, past its time to live; `answer` is what upstream says next. */
 async function setUp() {
@@ -40,7 +41,7 @@ async function setUp() {
 const failing = (code: UpstreamErrorCode) => () => Promise.reject<Digest>(new UpstreamError(code, code))
 
 describe('a tag that is known, past its time to live', () => {
-  for (const code of ['unavailable', 'timeout', 'rate-limited'] as const) {
+  for (const code of ['unavailable', 'timeout', 'rate-limited', 'deadline'] as const) {
     it(`is served stale when upstream is ${code}, and upstream is left alone for a moment`, async () => {
       const { resolver, upstream } = await setUp()
       upstream.answer = failing(code)
@@ -69,10 +70,43 @@ describe('a tag that is known, past its time to live', () => {
     })
   }
 
+  it('waits once, not again while the failure is fresh, and what the next attempt brings counts', async () => {
+    const { resolver, upstream, clock } = await setUp()
+    clock.ms = 150_000
+    upstream.answer = failing('unavailable')
+    assert.equal(await resolver.resolve(repository, reference), DIGEST)
+    const { promise, resolve } = Promise.withResolvers<Digest>()
+    upstream.answer = () => promise
+    clock.ms = 156_000
+    // The attempt is under way and may never end: nobody is held.
+    assert.equal(await resolver.resolve(repository, reference), DIGEST)
+    resolve(OTHER)
+    await promise
+    assert.equal(await resolver.resolve(repository, reference), OTHER)
+  })
+
   it('is not believed after a clock that went back', async () => {
     const { resolver, clock } = await setUp()
     clock.ms = 99_999
     assert.equal(resolver.resolved(repository, reference), undefined)
+  })
+
+  it('is asked for again where the clock went back after an outage', async () => {
+    const { resolver, upstream, clock } = await setUp()
+    clock.ms = 150_000
+    upstream.answer = failing('unavailable')
+    assert.equal(await resolver.resolve(repository, reference), DIGEST)
+    clock.ms = 110_000
+    upstream.answer = () => Promise.resolve(OTHER)
+    assert.equal(resolver.resolved(repository, reference), undefined)
+    assert.equal(await resolver.resolve(repository, reference), OTHER)
+  })
+
+  it('of a time that is yet to come is not served stale', async () => {
+    const { resolver, upstream, clock } = await setUp()
+    clock.ms = 99_999
+    upstream.answer = failing('unavailable')
+    await assert.rejects(resolver.resolve(repository, reference), { code: 'unavailable' })
   })
 
   it('is not served stale for longer than was allowed', async () => {

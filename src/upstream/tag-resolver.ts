@@ -4,12 +4,13 @@ import { shareFlight } from '../flight.ts'
 import type { Digest } from '../oci/digest.ts'
 import { imageName, type ManifestReference, type Repository, type Tag } from '../oci/reference.ts'
 import type { StateStore } from '../store/types.ts'
+import { whyNotHad } from './outage.ts'
 import { UpstreamError } from './types.ts'
 
 type TagReference = ManifestReference & { readonly kind: 'tag' }
 type KnownTag = { readonly digest: Digest; readonly checkedAt: Date }
-/** `quietUntil`, milliseconds: upstream failed lately and is not asked again before. */
-type RememberedTag = KnownTag & { readonly quietUntil?: number }
+/** `quietFrom`, milliseconds: when upstream failed to confirm it; for a moment it is not asked again. */
+type RememberedTag = KnownTag & { readonly quietFrom?: number }
 
 export type TagResolverDeps = {
   state: Pick<StateStore, 'getTag' | 'setTag' | 'dropTag'>
@@ -25,11 +26,11 @@ export type TagResolverDeps = {
 const TAGS_IN_MEMORY_MAX = 50_000
 /** Milliseconds for which a tag is served stale without asking again, once upstream has failed to confirm it. */
 const QUIET_MS = 5_000
+/** Milliseconds after a failure in which a tag that is pulled goes on without waiting for the next attempt. */
+const UNCONFIRMED_MS = 60_000
 
 /** Answers about the tag itself. */
 const GONE = new Set(['not-found', 'unauthorized', 'forbidden'])
-/** Only what may pass by itself lets a stale tag be used. */
-const OUTAGES = new Set(['unavailable', 'timeout', 'rate-limited'])
 
 /** Step 3 of a pull: what a tag points to. Believed for a short time, then confirmed; in an outage, the last answer. */
 export class TagResolver {
@@ -50,24 +51,32 @@ export class TagResolver {
   /** Rejects with UpstreamError. */
   async resolve(repository: Repository, reference: TagReference): Promise<Digest> {
     const key = imageName(repository, reference)
-    const known = this.#tags.get(key) ?? this.#deps.state.getTag(repository, reference.tag)
+    const known: RememberedTag | undefined =
+      this.#tags.get(key) ?? this.#deps.state.getTag(repository, reference.tag)
     if (known !== undefined && this.#needsNoAsking(known)) {
       this.#tags.set(key, known)
       return known.digest
     }
     const asked = shareFlight(this.#flights, key, () => this.#ask(repository, reference, known !== undefined))
-    if (known === undefined || this.#ageMs(known) > this.#deps.tagStaleIfErrorMs) return await asked
-    return await this.#confirmedOrStale(key, known, asked)
+    if (known === undefined || !this.#isWithin(this.#deps.tagStaleIfErrorMs, known.checkedAt.getTime()))
+      return await asked
+    const confirmed = this.#confirmedOrStale(key, known, asked)
+    const { quietFrom } = known
+    if (quietFrom === undefined || !this.#isWithin(UNCONFIRMED_MS, quietFrom)) return await confirmed
+    // It could not be confirmed a moment ago: nobody waits for the next attempt, and what it brings counts from then on.
+    confirmed.catch(() => undefined)
+    return known.digest
   }
 
-  #ageMs({ checkedAt }: KnownTag): number {
-    return this.#deps.now().getTime() - checkedAt.getTime()
+  /** Whether that was at most so long ago. A clock that was set back makes it never, not for ever. */
+  #isWithin(ms: number, sinceMs: number): boolean {
+    const ageMs = this.#deps.now().getTime() - sinceMs
+    return ageMs >= 0 && ageMs < ms
   }
 
-  #needsNoAsking(known: RememberedTag): boolean {
-    const now = this.#deps.now().getTime()
-    const age = now - known.checkedAt.getTime()
-    return (age >= 0 && age < this.#deps.tagTtlMs) || now < (known.quietUntil ?? 0)
+  #needsNoAsking({ checkedAt, quietFrom }: RememberedTag): boolean {
+    if (this.#isWithin(this.#deps.tagTtlMs, checkedAt.getTime())) return true
+    return quietFrom !== undefined && this.#isWithin(QUIET_MS, quietFrom)
   }
 
   /** A registry that is down or hangs must not cost every pull its patience: after a moment the last answer counts. */
@@ -75,9 +84,11 @@ export class TagResolver {
     try {
       return await withDeadline(asked, this.#deps.revalidationLimit())
     } catch (error) {
-      const isOutage = error instanceof UpstreamError && OUTAGES.has(error.code)
-      if (!isOutage && !(error instanceof DeadlineError)) throw error
-      this.#tags.set(key, { ...known, quietUntil: this.#deps.now().getTime() + QUIET_MS })
+      // Only what may pass by itself lets a stale tag be used. Which digest it is, is no verdict on it.
+      const mayPass =
+        error instanceof DeadlineError || (error instanceof UpstreamError && whyNotHad(error) !== 'unread')
+      if (!mayPass) throw error
+      this.#tags.set(key, { ...known, quietFrom: this.#deps.now().getTime() })
       return known.digest
     }
   }
@@ -89,7 +100,8 @@ export class TagResolver {
       return digest
     } catch (error) {
       // Gone is an answer: a later outage must not bring the tag back.
-      if (error instanceof UpstreamError && GONE.has(error.code)) this.#forget(repository, reference.tag)
+      const isGone = error instanceof UpstreamError && GONE.has(error.code)
+      if (isGone && isKnown) this.#forget(repository, reference.tag)
       throw error
     }
   }

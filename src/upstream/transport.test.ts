@@ -79,15 +79,18 @@ describe('retries', () => {
     assert.equal(server.seen.length, 1)
   })
 
-  test('the budget keeps a dead upstream at 1.2 times its usual load', async () => {
-    await using server = await startScriptedServer(() => ({ status: 503 }))
+  test('the budget keeps an upstream that fails every other time at 1.2 times its usual load', async () => {
+    let next = 0
+    await using server = await startScriptedServer(() => (next++ % 2 === 0 ? { status: 503 } : good))
     await using client = createTestClient(server.url)
     const requests = 50
+    let failed = 0
     for (let sent = 0; sent < requests; sent += 1) {
-      await assert.rejects(client.getManifest(repository, latest, never), fails('unavailable'))
+      await client.getManifest(repository, latest, never).catch(() => (failed += 1))
     }
     const retries = server.seen.length - requests
     assert(retries >= 10 && retries <= 10 + requests * 0.2, `${retries} retries`)
+    assert(failed > 0, 'without a budget, every request would have been tried again')
   })
 
   test('a deadline that ends the pause leaves the reason for the pause', async () => {
@@ -105,7 +108,7 @@ describe('time', () => {
     const caller = new AbortController()
     await using server = await startScriptedServer(() => () => caller.abort())
     await using client = createTestClient(server.url)
-    await assert.rejects(client.getManifest(repository, latest, caller.signal), fails('timeout'))
+    await assert.rejects(client.getManifest(repository, latest, caller.signal), fails('deadline'))
   })
 
   test('an abort ends a body that hangs', async () => {
@@ -115,13 +118,13 @@ describe('time', () => {
       response.write('{', () => caller.abort())
     })
     await using client = createTestClient(server.url)
-    await assert.rejects(client.getManifest(repository, latest, caller.signal), fails('timeout'))
+    await assert.rejects(client.getManifest(repository, latest, caller.signal), fails('deadline'))
   })
 
   test('an aborted caller sends nothing', async () => {
     await using server = await startScriptedServer(() => good)
     await using client = createTestClient(server.url)
-    await assert.rejects(client.getManifest(repository, latest, AbortSignal.abort()), fails('timeout'))
+    await assert.rejects(client.getManifest(repository, latest, AbortSignal.abort()), fails('deadline'))
     assert.equal(server.seen.length, 0)
   })
 
@@ -132,6 +135,17 @@ describe('time', () => {
     assert.equal(server.seen.length, 1)
   })
 
+  test('an answer that comes in time, but never whole', async () => {
+    const drip: Script = () => (response) => {
+      const timer = setInterval(() => response.write(' '), 5)
+      response.on('close', () => clearInterval(timer))
+    }
+    await using server = await startScriptedServer(drip)
+    const limits = { headersTimeoutMs: 200, bodyTimeoutMs: 200 }
+    await using client = createTestClient(server.url, { config: limits })
+    await assert.rejects(client.getManifest(repository, latest, never), /no whole answer in time/)
+  })
+
   test('an abort while waiting for a free connection', async () => {
     const caller = new AbortController()
     await using server = await startScriptedServer(hang)
@@ -139,13 +153,27 @@ describe('time', () => {
     const first = client.getManifest(repository, latest, caller.signal)
     const second = client.getManifest(repository, latest, caller.signal)
     caller.abort()
-    await assert.rejects(first, fails('timeout'))
-    await assert.rejects(second, fails('timeout'))
+    await assert.rejects(first, fails('deadline'))
+    await assert.rejects(second, fails('deadline'))
     assert(server.seen.length <= 1)
   })
 })
 
 describe('concurrency', () => {
+  test('more than may wait are refused at once, which is no failure of upstream', async () => {
+    await using server = await startScriptedServer(() => () => undefined)
+    const client = createTestClient(server.url, { config: { concurrency: 1 } })
+    const caller = new AbortController()
+    const waiting = Array.from({ length: 1_025 }, () =>
+      client.getManifest(repository, latest, caller.signal).catch(() => undefined),
+    )
+    const refused = client.getManifest(repository, latest, never)
+    await assert.rejects(refused, { code: 'deadline', message: 'too many requests wait for this upstream' })
+    caller.abort()
+    await Promise.all(waiting)
+    await client.close()
+  })
+
   test('never more requests at once than configured, and all are answered', async () => {
     let active = 0
     let peak = 0

@@ -8,25 +8,37 @@ export type UpstreamErrorCode =
   | 'forbidden' // 403
   | 'rate-limited' // 429 with retries exhausted
   | 'unavailable' // 5xx, refused, reset, DNS, TLS
-  | 'timeout' // our own time limit or the caller's deadline
+  | 'timeout' // upstream did not answer within the time that one request has
+  | 'deadline' // the caller's time ended, or would have in our own queue: nothing is known of upstream
   | 'invalid' // an answer that breaks the protocol or a limit: wrong digest, too large, bad redirect
 
-/** Every way in which an upstream can fail us. `message` holds no secrets and no upstream-controlled URL query. */
+/**
+ * Every way in which an upstream can fail us. `message` holds no secrets and no upstream-controlled URL query, and is the
+ * same each time that the same thing fails: what quotes it, like a decision, is then the same, too.
+ */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError'
   readonly code: UpstreamErrorCode
   readonly status: number | undefined
   readonly retryAfterSeconds: number | undefined
+  /** What upstream said, cut and without secrets: for the log, and for a client whom upstream itself refuses. */
+  readonly detail: string | undefined
 
   constructor(
     code: UpstreamErrorCode,
     message: string,
-    details: { status?: number; retryAfterSeconds?: number; cause?: unknown } = {},
+    details: {
+      status?: number
+      retryAfterSeconds?: number | undefined
+      detail?: string | undefined
+      cause?: unknown
+    } = {},
   ) {
     super(message, { cause: details.cause })
     this.code = code
     this.status = details.status
     this.retryAfterSeconds = details.retryAfterSeconds
+    this.detail = details.detail
   }
 }
 

@@ -8,10 +8,16 @@ import { loadPublicGoodRoot } from '../trust/public-good.ts'
 import { parseDer } from './asn1.ts'
 
 /** A node without its class, so that those of two parsers can be compared. */
-type Plain = { readonly tag: number; readonly value: string; readonly subs: readonly Plain[] }
+type Plain = {
+  readonly tag: number
+  readonly value: string
+  readonly der: string
+  readonly subs: readonly Plain[]
+}
 
 function plain(node: ASN1Obj): Plain {
-  return { tag: node.tag.toDER(), value: node.value.toString('hex'), subs: node.subs.map(plain) }
+  const [value, der] = [node.value.toString('hex'), node.toDER().toString('hex')]
+  return { tag: node.tag.toDER(), value, der, subs: node.subs.map(plain) }
 }
 
 function attempt(parse: () => ASN1Obj): Plain | 'refused' {
@@ -108,6 +114,12 @@ suite('parseDer reads what the library reads', () => {
       assert.throws(() => parseDer(Uint8Array.from(bytes)), SyntaxError)
     })
   }
+
+  test('a node gives away a copy of its bytes', () => {
+    const node = parseDer(Buffer.of(0x30, 0x03, 0x02, 0x01, 0x07))
+    node.toDER().fill(0)
+    assert.deepEqual([...node.toDER()], [0x30, 0x03, 0x02, 0x01, 0x07])
+  })
 
   test('nested deeper than a hundred', () => {
     for (const tag of [0x30, 0x04]) {

@@ -24,32 +24,15 @@ function element(tag: number, content: Buffer): Buffer {
   return Buffer.concat([Buffer.from([tag, ...encodeLength(content.length)]), content])
 }
 
-/**
- * The bytes that a parsed node came from: the parser takes DER only, so there is one way to write them. ASN1Obj.toDER()
- * encodes every descendant again, which took 60 % of a verification.
- */
-function derOf(node: ASN1Obj): Buffer {
-  return element(node.tag.toDER(), node.value)
-}
+/** A copy of a node that is encoded from its children, because those may be exchanged. */
+class Rebuilt extends ASN1Obj {
+  constructor({ tag, value }: ASN1Obj, subs: ASN1Obj[]) {
+    super(tag, value, subs)
+  }
 
-/** A node whose children may be exchanged, and which is encoded from them. */
-function rebuilt(node: ASN1Obj, subs: ASN1Obj[]): ASN1Obj {
-  const copy = new ASN1Obj(node.tag, node.value, subs)
-  return Object.assign(copy, {
-    toDER: () => {
-      const children = copy.subs.map((sub) => (Object.hasOwn(sub, 'toDER') ? sub.toDER() : derOf(sub)))
-      return element(copy.tag.toDER(), Buffer.concat(children))
-    },
-  })
-}
-
-/** Extensions are looked up by OID some twenty times a verification, and each time every OID was decoded again. */
-function withKnownOid(extension: ASN1Obj): ASN1Obj {
-  const [id] = extension.subs
-  if (id === undefined) return extension
-  const oid = id.toOID()
-  Object.assign(id, { toOID: () => oid })
-  return extension
+  override toDER(): Buffer {
+    return element(this.tag.toDER(), Buffer.concat(this.subs.map((sub) => sub.toDER())))
+  }
 }
 
 /**
@@ -73,7 +56,7 @@ export class Certificate extends X509Certificate {
   }
 
   get der(): Buffer {
-    return this.#once('der', () => derOf(this.root))
+    return this.#once('der', () => this.root.toDER())
   }
 
   get keyObject(): KeyObject {
@@ -84,7 +67,7 @@ export class Certificate extends X509Certificate {
     return this.#once('spki', () => {
       const [, , , , , , spki] = this.tbsCertificate.subs
       if (spki === undefined) throw new TypeError('certificate without a public key')
-      return derOf(spki)
+      return spki.toDER()
     })
   }
 
@@ -105,7 +88,7 @@ export class Certificate extends X509Certificate {
   }
 
   override get extensions(): ASN1Obj[] {
-    return this.#once('extensions', () => super.extensions.map(withKnownOid))
+    return this.#once('extensions', () => super.extensions)
   }
 
   override get extBasicConstraints(): X509Certificate['extBasicConstraints'] {
@@ -125,7 +108,7 @@ export class Certificate extends X509Certificate {
   }
 
   override equals(other: X509Certificate): boolean {
-    return this === other || this.der.equals(other instanceof Certificate ? other.der : derOf(other.root))
+    return this === other || this.der.equals(other instanceof Certificate ? other.der : other.root.toDER())
   }
 
   /**
@@ -136,13 +119,13 @@ export class Certificate extends X509Certificate {
     const tbs = this.tbsCertificate
     const subs = tbs.subs.map((sub) =>
       sub.tag.isContextSpecific(3)
-        ? rebuilt(
+        ? new Rebuilt(
             sub,
-            sub.subs.map((list) => rebuilt(list, [...list.subs])),
+            sub.subs.map((list) => new Rebuilt(list, [...list.subs])),
           )
         : sub,
     )
-    return new X509Certificate(rebuilt(this.root, [rebuilt(tbs, subs), ...this.root.subs.slice(1)]))
+    return new X509Certificate(new Rebuilt(this.root, [new Rebuilt(tbs, subs), ...this.root.subs.slice(1)]))
   }
 
   override verify(issuer: X509Certificate = this): boolean {
@@ -161,7 +144,7 @@ export class Certificate extends X509Certificate {
         issuer instanceof Certificate
           ? issuer.keyObject
           : createPublicKey({ key: issuer.publicKey, format: 'der', type: 'spki' })
-      return isAcceptedKey(key) && verify(algorithm, derOf(this.tbsCertificate), key, this.signatureValue)
+      return isAcceptedKey(key) && verify(algorithm, this.tbsCertificate.toDER(), key, this.signatureValue)
     } catch {
       return false
     }

@@ -123,15 +123,17 @@ function issuerOf(extensions: Extensions): string {
 /** Extensions 2 to 6 hold the text itself, later ones a DER UTF8String (fulcio docs/oid-info.md). */
 const RAW_TEXT_EXTENSION_LAST = 6
 
+const CLAIMS = Object.entries(FULCIO_EXTENSIONS).map(([number, name]) => ({
+  oid: `${FULCIO_ARC}${number}`,
+  name,
+  decode: Number(number) <= RAW_TEXT_EXTENSION_LAST ? decodeText : decodeUtf8String,
+}))
+
 function claimsOf(extensions: Extensions): SignerIdentity['extensions'] {
   const claims: Partial<Record<FulcioExtension, string>> = {}
-  for (const [number, name] of Object.entries(FULCIO_EXTENSIONS)) {
-    const value = extensions.get(`${FULCIO_ARC}${number}`)
-    if (value === undefined) continue
-    claims[name] =
-      Number(number) <= RAW_TEXT_EXTENSION_LAST
-        ? decodeText(value.value, `${name} extension`)
-        : decodeUtf8String(value.value, `${name} extension`)
+  for (const { oid, name, decode } of CLAIMS) {
+    const value = extensions.get(oid)
+    if (value !== undefined) claims[name] = decode(value.value, `${name} extension`)
   }
   return claims
 }

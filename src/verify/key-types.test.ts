@@ -104,7 +104,9 @@ for (const entry of CASES) {
       const logged = assertAccepted(
         verifyCandidate(bundleCandidate(await sigstore.dsse(STATEMENT, signer)), input()),
       )
-      assert.deepEqual(logged.signer, { kind: 'key', key: key.id })
+      const { scheme } = key
+      const expected = { kind: 'key', key: key.id, ...(scheme === undefined ? {} : { scheme }) }
+      assert.deepEqual(logged.signer, expected)
       assert.equal(logged.logs.length, 1)
       const bare = assertAccepted(
         verifyCandidate(bundleCandidate(await sigstore.dsse(STATEMENT, signer, { log: 0 })), input()),

@@ -37,3 +37,12 @@ export const JSON_VALUES_MAX = 100_000
 
 /** Values in a signed statement: SBOMs of large images have some hundred thousand. */
 export const STATEMENT_VALUES_MAX = 2_000_000
+
+/** Rekor's JSON of one entry without the attestation it may store: bodies are 1 to 10 KiB, checkpoints and proofs less. */
+export const LOG_ENTRY_JSON_BYTES_MAX = 128 * 1024
+
+/** Entries that were looked up for one candidate: one for each log that policies name. */
+export const LOOKED_UP_ENTRIES_MAX = 4
+
+/** Rekor itself refuses proposals much smaller than this; larger envelopes are found by their hash. */
+export const PROPOSED_ENVELOPE_BYTES_MAX = 1024 * 1024

@@ -5,6 +5,7 @@ import type { TrustMaterial } from '@sigstore/verify'
 import { publicKeyOf, readPem, spkiOf } from './encoding.ts'
 import { EvidenceError } from './evidence-error.ts'
 import type { SignedContent } from './evidence.ts'
+import { verifyInclusion } from './inclusion.ts'
 import { at, listAt, parseJson, textAt } from './json.ts'
 
 export type TransparencyLog = TrustMaterial['tlogs'][number]
@@ -57,10 +58,13 @@ function verifiersOf(entry: TransparencyLogEntry): readonly (Buffer | undefined)
  * for an identity could log under a throw-away one, which those who watch the log for the identity never see.
  */
 export function assertNamesSigner(entry: TransparencyLogEntry, isSigner: (der: Buffer) => boolean): void {
+  if (!namesSigner(entry, isSigner)) throw badEntry('log entry was made with a different key or certificate')
+}
+
+/** Whether the entry names this certificate or key and no other. Throws EvidenceError where its kind is not known. */
+export function namesSigner(entry: TransparencyLogEntry, isSigner: (der: Buffer) => boolean): boolean {
   const [verifier, ...others] = verifiersOf(entry)
-  if (verifier === undefined || others.length > 0 || !isSigner(verifier)) {
-    throw badEntry('log entry was made with a different key or certificate')
-  }
+  return verifier !== undefined && others.length === 0 && isSigner(verifier)
 }
 
 /** What `cosign attest` logged before 2.2. It names the envelope by its hash only, so the envelope's bytes are needed. */
@@ -100,7 +104,10 @@ function hasValidPromise(entry: TransparencyLogEntry, logs: readonly Transparenc
   )
 }
 
-/** Verifies an `intoto/0.0.1` entry, which @sigstore/verify does not know: its promise, and that it is of this envelope. */
+/**
+ * Verifies an `intoto/0.0.1` entry, which @sigstore/verify does not know: its promise, its proof where it has one, and
+ * that it is of this envelope.
+ */
 export function verifyIntotoV001(
   entry: TransparencyLogEntry,
   content: SignedContent,
@@ -114,6 +121,7 @@ export function verifyIntotoV001(
     throw badEntry('log entry is not of the kind it claims')
   }
   if (!hasValidPromise(entry, logs)) throw badEntry('inclusion promise could not be verified')
+  if (entry.inclusionProof !== undefined) verifyInclusion(entry, logs)
   const algorithm = textAt(body, 'spec', 'content', 'hash', 'algorithm')
   const value = textAt(body, 'spec', 'content', 'hash', 'value')
   if (algorithm !== 'sha256' || value !== hash('sha256', content.layer, 'hex')) {

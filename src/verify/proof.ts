@@ -61,8 +61,12 @@ function isTimed(entry: TransparencyLogEntry): boolean {
   return entry.inclusionPromise !== undefined && entry.integratedTime !== '0'
 }
 
-function timesOf({ entries, timestamps }: TimedEvidence, trust: TrustMaterial): readonly VerifiedTime[] {
+function timesOf(
+  { entries, timestamps }: TimedEvidence,
+  { name: trustRoot, material: trust }: Claimant['root'],
+): readonly VerifiedTime[] {
   const times: VerifiedTime[] = entries.filter(isTimed).map((entry) => ({
+    trustRoot,
     source: 'log',
     authority: entry.logId.keyId.toString('hex'),
     time: integratedTime(entry),
@@ -72,6 +76,7 @@ function timesOf({ entries, timestamps }: TimedEvidence, trust: TrustMaterial): 
     if (leaf === undefined) continue
     const der = leaf instanceof Certificate ? leaf.der : leaf.root.toDER()
     times.push({
+      trustRoot,
       source: 'timestamp-authority',
       authority: hash('sha256', der, 'hex'),
       time: timestamp.signingTime,
@@ -124,7 +129,7 @@ function distinct<T>(items: readonly T[], keyOf: (item: T) => string): readonly 
 }
 
 function distinctTimes(times: readonly VerifiedTime[]): readonly VerifiedTime[] {
-  return distinct(times, ({ source, authority }) => `${source}:${authority}`)
+  return distinct(times, ({ trustRoot, source, authority }) => `${trustRoot} ${source}:${authority}`)
 }
 
 function logsOf(entries: readonly TransparencyLogEntry[], trustRoot: string): readonly LogProof[] {
@@ -133,7 +138,7 @@ function logsOf(entries: readonly TransparencyLogEntry[], trustRoot: string): re
     logId: entry.logId.keyId.toString('hex'),
     logIndex: entry.logIndex,
     promise: entry.inclusionPromise !== undefined,
-    inclusion: entry.inclusionProof !== undefined && !isIntotoV001(entry),
+    inclusion: entry.inclusionProof !== undefined,
   }))
   return distinct(logs, ({ logId }) => logId)
 }
@@ -166,7 +171,7 @@ export function prove(evidence: TimedEvidence, claimant: Claimant, signature: Si
     timestampThreshold: needed,
     tlogThreshold: readByLibrary ? needed : 0,
   }).verify(entityOf(ours, claimant, signature))
-  const times = timesOf(ours, trust)
+  const times = timesOf(ours, claimant.root)
   for (const entry of ours.entries) {
     assertLogKeyValid(entry, times, trust)
     assertNamesSigner(entry, claimant.isSigner)
@@ -177,10 +182,51 @@ export function prove(evidence: TimedEvidence, claimant: Claimant, signature: Si
   }
 }
 
-/** What several roots say of one signature: a log of each, and one time of an authority that both know. */
+/** What several roots say of one signature: a log of each name, and one time of an authority that both know. */
 export function unite(proofs: readonly Proof[]): Proof {
   return {
-    logs: proofs.flatMap(({ logs }) => logs),
+    logs: distinct(
+      proofs.flatMap(({ logs }) => logs),
+      ({ trustRoot, logId }) => JSON.stringify([trustRoot, logId]),
+    ),
     times: distinctTimes(proofs.flatMap(({ times }) => times)),
   }
+}
+
+/**
+ * Checks all that `prove` does but the log entry, as if one had been made while the certificate was valid. So it tells
+ * whether an entry is worth to be looked for; it proves nothing. Throws like `prove`.
+ */
+export function assertProvableWithEntry(
+  evidence: TimedEvidence,
+  claimant: Claimant,
+  signature: SignatureContent,
+  signedAt: Date,
+): void {
+  const trust = claimant.root.material
+  const ours = { ...known(evidence, trust), entries: [] }
+  const entity = entityOf(ours, claimant, signature)
+  const supposed = { $case: 'transparency-log' as const, tlogEntry: supposedEntry(signedAt) }
+  new Verifier(trust, { ctlogThreshold: 1, timestampThreshold: 1, tlogThreshold: 0 }).verify({
+    ...entity,
+    timestamps: [...entity.timestamps, supposed],
+  })
+}
+
+/** Of which only the time is ever read: entries to be verified go another way. */
+function supposedEntry(time: Date): TransparencyLogEntry {
+  return {
+    logIndex: '0',
+    logId: { keyId: Buffer.alloc(0) },
+    kindVersion: { kind: '', version: '' },
+    integratedTime: String(Math.floor(time.getTime() / 1000)),
+    inclusionPromise: { signedEntryTimestamp: Buffer.alloc(0) },
+    inclusionProof: undefined,
+    canonicalizedBody: Buffer.alloc(0),
+  }
+}
+
+/** Whether the root knows the log of any of the entries. */
+export function knowsAnEntry({ material }: TrustRoot, evidence: TimedEvidence): boolean {
+  return known(evidence, material).entries.length > 0
 }

@@ -1,6 +1,6 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto'
 import { spkiOf } from './encoding.ts'
-import type { KeyScheme, PublicKey } from './types.ts'
+import type { KeyScheme, PublicKey, Signer } from './types.ts'
 
 /** How a signature is made with the key, where that is not the default of its type. */
 export type SchemeOptions = {
@@ -70,6 +70,20 @@ function schemeOf(key: KeyObject, { hashAlgorithm, padding }: SchemeOptions): Ke
   if (hashAlgorithm === undefined && (padding !== 'pss' || isPssKey)) return undefined
   const hashName = hashAlgorithm ?? 'sha256'
   return padding === 'pss' || isPssKey ? { hash: hashName, pss: true } : { hash: hashName }
+}
+
+/** Tells keys apart as signatures do: one key under two schemes is two, since each counts other signatures. */
+export function keyName({ id, scheme }: Pick<PublicKey, 'id' | 'scheme'>): string {
+  return scheme === undefined ? id : `${id} ${scheme.hash ?? 'none'}${scheme.pss === true ? ' pss' : ''}`
+}
+
+/** Whether it is this key, under this scheme, that verified. */
+export function isSignedBy(signer: Signer, key: Pick<PublicKey, 'id' | 'scheme'>): boolean {
+  return signer.kind === 'key' && keyName({ ...signer, id: signer.key }) === keyName(key)
+}
+
+export function signerOf({ id, scheme }: PublicKey): Extract<Signer, { kind: 'key' }> {
+  return scheme === undefined ? { kind: 'key', key: id } : { kind: 'key', key: id, scheme }
 }
 
 function wrong(found: string): Problem {

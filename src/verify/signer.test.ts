@@ -90,7 +90,7 @@ suite('who signed', () => {
     test(`${subjectType} subject: accepted, and named so`, async () => {
       const { signer } = assertAccepted(await verifySignedBy({ subject, subjectType }))
       const identity = { subject, subjectType, issuer: IDENTITY.issuer, extensions: {} }
-      assert.deepEqual(signer, { kind: 'keyless', trustRoot: 'test', identity })
+      assert.deepEqual(signer, { kind: 'keyless', trustRoot: 'test', identity, byRetiringRoot: false })
     })
   }
 

@@ -96,14 +96,15 @@ function parse(json: string): TrustMaterial | { readonly problem: string } {
 
 /**
  * Reads a trusted_root.json once, so that what can be computed from it alone is computed once. `problem` says why it
- * cannot be used: every part of it counts, since half a trust root would refuse good images.
+ * cannot be used: every part of it counts, since half a trust root would refuse good images. None is retiring: that is
+ * no property of the document.
  */
 export function readTrustRoot(name: string, json: string): TrustRoot | { readonly problem: string } {
   if (json.length > TRUST_ROOT_BYTES_MAX) return { problem: 'too large' }
   try {
     const material = parse(json)
     if ('problem' in material) return material
-    return { name, version: `sha256:${hash('sha256', json, 'hex')}`, json, material }
+    return { name, version: `sha256:${hash('sha256', json, 'hex')}`, json, material, isRetiring: false }
   } catch (error) {
     return { problem: `malformed: ${error instanceof Error ? error.message : 'unreadable'}` }
   }

@@ -11,23 +11,33 @@ export type EvidenceSource = {
 }
 
 /** Bytes that may prove something about a subject. A hint until verified: a registry controls all of it. */
-export type Candidate =
+export type Candidate = LookedUp &
   /** A Sigstore bundle, v0.1 to v0.3, as JSON. */
-  | { readonly form: 'bundle'; readonly source: EvidenceSource; readonly bytes: Buffer }
-  /** A layer of cosign's `.sig`: a simple signing payload, all proof in the layer's annotations. */
-  | {
-      readonly form: 'simple-signing'
-      readonly source: EvidenceSource
-      readonly bytes: Buffer
-      readonly annotations: Readonly<Record<string, string>>
-    }
-  /** A layer of cosign's `.att`: a DSSE envelope, its log entry in the layer's annotations. */
-  | {
-      readonly form: 'dsse'
-      readonly source: EvidenceSource
-      readonly bytes: Buffer
-      readonly annotations: Readonly<Record<string, string>>
-    }
+  (
+    | { readonly form: 'bundle'; readonly source: EvidenceSource; readonly bytes: Buffer }
+    /** A layer of cosign's `.sig`: a simple signing payload, all proof in the layer's annotations. */
+    | {
+        readonly form: 'simple-signing'
+        readonly source: EvidenceSource
+        readonly bytes: Buffer
+        readonly annotations: Readonly<Record<string, string>>
+      }
+    /** A layer of cosign's `.att`: a DSSE envelope, its log entry in the layer's annotations. */
+    | {
+        readonly form: 'dsse'
+        readonly source: EvidenceSource
+        readonly bytes: Buffer
+        readonly annotations: Readonly<Record<string, string>>
+      }
+  )
+
+type LookedUp = {
+  /**
+   * Log entries that did not come with the candidate but were asked for, each as `readLogEntry` of log-entry-json.ts
+   * writes it. They prove themselves like those that came with it.
+   */
+  readonly logEntries?: readonly string[]
+}
 
 /** Fulcio's extensions by name: OID 1.3.6.1.4.1.57264.1.N, fulcio docs/oid-info.md. */
 export const FULCIO_EXTENSIONS = {
@@ -66,9 +76,15 @@ export type SignerIdentity = {
 }
 
 export type Signer =
-  | { readonly kind: 'keyless'; readonly trustRoot: string; readonly identity: SignerIdentity }
-  /** `key` is the `id` of the PublicKey that verified. */
-  | { readonly kind: 'key'; readonly key: string }
+  | {
+      readonly kind: 'keyless'
+      readonly trustRoot: string
+      readonly identity: SignerIdentity
+      /** Proven by a root that is being retired; another Verified may prove the same by its successor. */
+      readonly byRetiringRoot: boolean
+    }
+  /** `id` and scheme of the PublicKey that verified: under another scheme, other signatures count. */
+  | { readonly kind: 'key'; readonly key: string; readonly scheme?: KeyScheme }
 
 /** One log entry that was verified and is bound to this signature, key and payload. */
 export type LogProof = {
@@ -82,6 +98,8 @@ export type LogProof = {
 }
 
 export type VerifiedTime = {
+  /** Name of the trust root that knows the authority. */
+  readonly trustRoot: string
   readonly source: 'log' | 'timestamp-authority'
   /** Log id, or the authority's leaf certificate digest: distinct values are distinct authorities. */
   readonly authority: string
@@ -133,6 +151,8 @@ export type TrustRoot = {
   /** The document itself, so that a worker thread can build its own material. */
   readonly json: string
   readonly material: TrustMaterial
+  /** A successor is there: what verifies only by this root will stop to. */
+  readonly isRetiring: boolean
 }
 
 /** A signature scheme beside the key type's own default. */
@@ -145,13 +165,68 @@ export type PublicKey = {
   readonly scheme?: KeyScheme
 }
 
+/** A key of a set, with the time in which what it signs counts. */
+export type HeldKey = {
+  readonly key: PublicKey
+  /** Undefined: always has, never ends. */
+  readonly validFrom: Date | undefined
+  readonly validUntil: Date | undefined
+  /**
+   * Whether the key may vouch for a signature without a verified time: it is inside its window now. Outside of it, only
+   * signatures with a verified time inside the window count.
+   */
+  readonly isCurrent: boolean
+  /** A successor is there: what verifies only by this key will stop to. */
+  readonly isRetiring: boolean
+}
+
+/** The keys that a reference (`awskms:///alias/release`, `keys:NAME`) stands for, or why they cannot be had. */
+export type KeySet =
+  | { readonly kind: 'held'; readonly keys: readonly HeldKey[] }
+  | { readonly kind: 'missing'; readonly dependency: 'kms' | 'trust'; readonly message: string }
+
 export type VerificationInput = {
   readonly subject: Digest
   readonly roots: readonly TrustRoot[]
   readonly keys: readonly PublicKey[]
+  /** Names of trust roots whose log can be asked for entries: results then say which signatures lack one. */
+  readonly logsToAsk?: readonly string[]
 }
 
 export type CandidateResult = {
   readonly verified: readonly Verified[]
   readonly failures: readonly EvidenceFailure[]
+  /** What would be proven with a log entry. Only where the input names logs to ask. */
+  readonly unlogged?: readonly Unlogged[]
+}
+
+/** A signature that holds in all but an entry in the log of this trust root: good for a question, proof of nothing. */
+export type Unlogged = {
+  /** `candidateKey` of the candidate. */
+  readonly candidate: string
+  readonly source: EvidenceSource
+  readonly trustRoot: string
+  readonly signer: Signer
+  readonly claim: Claim
+  readonly query: LogQuery
+}
+
+/** How to ask a Rekor v1 log for the entry of one signature, and how to tell it from others. */
+export type LogQuery = {
+  /** Hex: equal for all copies of one signature by one signer, in whatever wording. */
+  readonly id: string
+  /** Hex: equal for equal proposals. */
+  readonly wording: string
+  /** Rekor's ProposedEntry as JSON, the likeliest first: what would be logged for this signature. */
+  readonly proposals: readonly string[]
+  /** Whether the proposals are all that can have been logged; else the log's index must be asked too. */
+  readonly isExact: boolean
+  /** `sha256:<hex>` of the signed content, under which the log's index knows an envelope. */
+  readonly indexedBy: string | undefined
+  /** Base64. */
+  readonly signature: string
+  /** `sha256:<hex>` of the DER of the certificate, or of the key's SubjectPublicKeyInfo, that the entry must name. */
+  readonly signer: string
+  /** Hex SHA-256 of the envelope's own bytes, where they are at hand: one for each copy that is asked about. */
+  readonly envelopeHashes: readonly string[]
 }

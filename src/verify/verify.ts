@@ -1,20 +1,31 @@
 import { hash } from 'node:crypto'
 import type { TrustMaterial } from '@sigstore/verify'
-import { Certificate } from './certificate.ts'
 import { claimOf } from './claim.ts'
 import { EvidenceError, mostTelling, toEvidenceError, toFailure } from './evidence-error.ts'
 import type { Evidence } from './evidence.ts'
 import { identityOf } from './fulcio.ts'
+import { leafOf } from './leaf.ts'
 import { isWitness, prove, unite, type Claimant, type Proof, type TimedEvidence } from './proof.ts'
+import { signerOf } from './public-key.ts'
 import { readEvidence } from './read-evidence.ts'
 import { signatureContent, type SignatureContent } from './signature-content.ts'
 import { parseTimestamp } from './timestamp.ts'
-import type { Candidate, CandidateResult, PublicKey, Signer, TrustRoot, VerificationInput } from './types.ts'
+import type {
+  Candidate,
+  CandidateResult,
+  PublicKey,
+  Signer,
+  TrustRoot,
+  VerificationInput,
+  Verified,
+} from './types.ts'
+import { unloggedSteps, type Examined } from './unlogged.ts'
 
 /** `artifact` are the subject's own bytes: Ed25519 and RSA-PSS signatures over the subject need them. */
 export type SubjectInput = VerificationInput & { readonly artifact?: Buffer }
 
-type SignedBy = Proof & { readonly signer: Signer }
+type SignedBy<S extends Signer = Signer> = Proof & { readonly signer: S }
+type KeylessSigner = Extract<Signer, { kind: 'keyless' }>
 
 /** Steps of one verification. Yields before each how many microseconds hostile bytes can make it take, about. */
 type Steps<T> = Generator<number, T, undefined>
@@ -30,24 +41,6 @@ function parseCostOf({ certificates = [], timestamps }: Evidence): number {
 
 function proofCostOf({ entries, timestamps }: Evidence): number {
   return WITNESS_US * (entries.length + timestamps.length)
-}
-
-function parseCertificate(der: Buffer): Certificate {
-  try {
-    return Certificate.parse(der)
-  } catch (cause) {
-    throw new EvidenceError('malformed', 'unreadable certificate', { cause })
-  }
-}
-
-/** The leaf. A root that travels with what it vouches for vouches for nothing: sigstore bundle spec, v0.3. */
-function leafOf(certificates: readonly Buffer[]): Certificate {
-  const [leaf, ...others] = certificates.map(parseCertificate)
-  if (leaf === undefined) throw new EvidenceError('malformed', 'empty certificate chain')
-  if ([leaf, ...others].some((certificate) => certificate.subject.equals(certificate.issuer))) {
-    throw new EvidenceError('certificate', 'bundle contains a self-signed certificate')
-  }
-  return leaf
 }
 
 /** Runs every attempt; one that succeeds is enough, and then why others failed does not matter. */
@@ -74,20 +67,35 @@ function* proveKeyless(
   evidence: Evidence,
   timed: TimedEvidence,
   input: SubjectInput,
-): Steps<readonly SignedBy[]> {
+): Steps<readonly SignedBy<KeylessSigner>[]> {
   const leaf = leafOf(evidence.certificates ?? [])
   const identity = identityOf(leaf)
   const signature = signatureContent(evidence.content, input.artifact, undefined)
   const key = { $case: 'certificate' as const, certificate: leaf }
   const isSigner = (der: Buffer): boolean => leaf.der.equals(der)
-  const attempt = (root: TrustRoot): SignedBy => ({
-    signer: { kind: 'keyless', trustRoot: root.name, identity },
+  const attempt = (root: TrustRoot): SignedBy<KeylessSigner> => ({
+    signer: { kind: 'keyless', trustRoot: root.name, identity, byRetiringRoot: root.isRetiring },
     ...prove(timed, { kind: 'keyless', key, isSigner, root }, signature),
   })
-  const { found, error } = yield* attemptAll(input.roots, proofCostOf(evidence), attempt)
+  const cost = proofCostOf(evidence)
+  const staying = yield* attemptAll(
+    input.roots.filter(({ isRetiring }) => !isRetiring),
+    cost,
+    attempt,
+  )
+  // What a successor proves needs no predecessor, and must not look as if it did.
+  const proven = new Set(staying.found.map(({ signer }) => signer.trustRoot))
+  const retiring = yield* attemptAll(
+    input.roots.filter(({ name, isRetiring }) => isRetiring && !proven.has(name)),
+    cost,
+    attempt,
+  )
+  const found = [...staying.found, ...retiring.found]
   if (found.length > 0) return found
+  const errors = [staying.error, retiring.error].filter((error) => error !== undefined)
   throw (
-    error ?? new EvidenceError('certificate', 'signed with a certificate, and no trust root is configured')
+    mostTelling(errors) ??
+    new EvidenceError('certificate', 'signed with a certificate, and no trust root is configured')
   )
 }
 
@@ -127,7 +135,7 @@ function* proveKeys(
     const attempt = (root: TrustRoot): Proof => prove(timed, witnessedBy(root, key), signature)
     const { found: proofs, error: why } = yield* attemptAll(witnesses, proofCostOf(evidence), attempt)
     if (proofs.length === 0 && why !== undefined) errors.push(why)
-    else signed.push({ signer: { kind: 'key', key: key.id }, ...unite(proofs) })
+    else signed.push({ signer: signerOf(key), ...unite(proofs) })
   }
   if (signed.length > 0) return signed
   const count = input.keys.length
@@ -142,18 +150,26 @@ function* proveKeys(
  * what it says about the subject. Evidence that is bad in any way ends as a failure; nothing is thrown.
  */
 export function* verificationSteps(candidate: Candidate, input: SubjectInput): Steps<CandidateResult> {
-  const { source } = candidate
+  let examined: Examined | undefined
+  let result: CandidateResult
   try {
     const evidence = readEvidence(candidate)
     yield parseCostOf(evidence)
     const timed = { ...evidence, timestamps: evidence.timestamps.map(parseTimestamp) }
-    const prover = evidence.certificates === undefined ? proveKeys : proveKeyless
-    const signed = yield* prover(evidence, timed, input)
-    const claim = claimOf(evidence.content, input.subject, input.artifact)
-    return { verified: signed.map((proof) => ({ source, claim, ...proof })), failures: [] }
+    examined = { candidate, evidence, timed, input }
+    result = { verified: yield* proofSteps(examined), failures: [] }
   } catch (error) {
-    return { verified: [], failures: [toFailure(toEvidenceError(error), source)] }
+    result = { verified: [], failures: [toFailure(toEvidenceError(error), candidate.source)] }
   }
+  if (examined === undefined || input.logsToAsk === undefined) return result
+  return { ...result, unlogged: yield* unloggedSteps(examined, result.verified) }
+}
+
+function* proofSteps({ candidate, evidence, timed, input }: Examined): Steps<readonly Verified[]> {
+  const prover = evidence.certificates === undefined ? proveKeys : proveKeyless
+  const signed = yield* prover(evidence, timed, input)
+  const claim = claimOf(evidence.content, input.subject, input.artifact)
+  return signed.map((proof) => ({ source: candidate.source, claim, ...proof }))
 }
 
 /** Verifies one candidate in one go. Pure: the same arguments give the same result at any time. */

@@ -7,12 +7,15 @@ import { digestOf } from '../oci/digest.ts'
 import { ManifestError } from '../oci/manifest-error.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
 import { mergeReferrers } from '../oci/referrers.ts'
-import { bundleJson } from '../testing/cosign-layer.ts'
+import { bundleJson, cosignLayer } from '../testing/cosign-layer.ts'
+import { entryJson } from '../testing/rekor-routes.ts'
 import { createSigstore, managedSigner, type Bundle, type Sigstore } from '../testing/sigstore.ts'
 import { statement } from '../testing/statements.ts'
-import { publicKeyOf } from '../testing/verification.ts'
+import { withoutEntry } from '../testing/unlogged.ts'
+import { layerCandidate, publicKeyOf } from '../testing/verification.ts'
 import { parseTrustRoot } from '../trust/trust-root.ts'
 import type { Candidate } from '../verify/types.ts'
+import { candidateKey } from '../verify/unlogged.ts'
 import type { SubjectInput } from '../verify/verify.ts'
 import { createVerificationRunner, type VerificationRunner } from './runner.ts'
 import { WorkError } from './work-error.ts'
@@ -87,13 +90,32 @@ suite('verification runner', () => {
     )
     const key = publicKeyOf(pair.publicKey, { hashAlgorithm: 'sha384', padding: 'pss' })
     const outcome = await runner.verify([candidate(bundle)], { ...input, keys: [key] }, never)
-    assert.deepEqual(outcome.verified[0]?.signer, { kind: 'key', key: key.id })
+    assert.deepEqual(outcome.verified[0]?.signer, { kind: 'key', key: key.id, scheme: key.scheme })
     const wrong = await runner.verify(
       [candidate(bundle)],
       { ...input, keys: [publicKeyOf(pair.publicKey)] },
       never,
     )
     assert.equal(wrong.failures[0]?.code, 'key')
+  })
+
+  test('a large candidate without its log entry: what to ask, and the answer, cross to the thread too', async () => {
+    const signer = sigstore.keyless(IDENTITY)
+    const payload = statement('a', HEX, 'https://t.test/v1', LARGE)
+    const layer = cosignLayer(await sigstore.dsse(payload, signer), Buffer.alloc(0))
+    const unlogged = layerCandidate(withoutEntry(layer))
+    const asking = { ...input, logsToAsk: ['test'] }
+    const { verified, failures, unlogged: questions = [] } = await runner.verify([unlogged], asking, never)
+    assert.deepEqual([verified, failures.map(({ code }) => code)], [[], ['log-entry']])
+    assert.deepEqual(
+      questions.map(({ candidate: key, trustRoot, claim: { kind } }) => [key, trustRoot, kind]),
+      [[candidateKey(unlogged), 'test', 'attestation']],
+    )
+    const entry = [...sigstore.logs.v1.entries.values()].at(-1) ?? assert.fail()
+    const logEntries = [JSON.stringify(entryJson(entry))]
+    const completed = await runner.verify([{ ...unlogged, logEntries }], asking, never)
+    assert.equal(completed.verified[0]?.logs.length, 1)
+    assert.deepEqual(completed.unlogged, [])
   })
 
   test('a thousand copies of a timestamp, garbage and a deep nest fail; the good one beside them verifies', async () => {

@@ -127,7 +127,8 @@ function assertWanted(signal: AbortSignal): void {
 /** The proof of a signature by cosign is in its annotations, and its payload is small. */
 function sizeOf(candidate: Candidate): number {
   const annotations = candidate.form === 'bundle' ? [] : Object.values(candidate.annotations)
-  return annotations.reduce((sum, text) => sum + text.length, candidate.bytes.length)
+  const texts = [...annotations, ...(candidate.logEntries ?? [])]
+  return texts.reduce((sum, text) => sum + text.length, candidate.bytes.length)
 }
 
 function valueOf<T>(result: TaskResult<T>): T {
@@ -143,7 +144,8 @@ function merge(results: readonly PromiseSettledResult<CandidateResult>[]): Verif
   const verified = finished.flatMap((result) => result.verified)
   const [first] = unfinished
   if (first !== undefined && verified.length === 0) throw first
-  return { verified, failures: finished.flatMap((result) => result.failures), unfinished }
+  const unlogged = finished.flatMap((result) => result.unlogged ?? [])
+  return { verified, failures: finished.flatMap((result) => result.failures), unlogged, unfinished }
 }
 
 function asWorkError(error: unknown): WorkError {

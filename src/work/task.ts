@@ -19,10 +19,12 @@ export type VerifyTask = {
   readonly source: EvidenceSource
   readonly bytes: Uint8Array
   readonly annotations: Readonly<Record<string, string>>
+  readonly logEntries: readonly string[]
   readonly subject: Digest
   readonly artifact: Uint8Array | undefined
-  readonly roots: readonly Pick<TrustRoot, 'name' | 'version' | 'json'>[]
+  readonly roots: readonly Omit<TrustRoot, 'material'>[]
   readonly keys: readonly KeyData[]
+  readonly logsToAsk: readonly string[] | undefined
 }
 
 export type KeyData = {
@@ -59,14 +61,16 @@ export function toVerifyTask(candidate: Candidate, input: SubjectInput): VerifyT
     source: candidate.source,
     bytes: candidate.bytes,
     annotations: candidate.form === 'bundle' ? {} : candidate.annotations,
+    logEntries: candidate.logEntries ?? [],
     subject: input.subject,
     artifact: input.artifact,
-    roots: input.roots.map(({ name, version, json }) => ({ name, version, json })),
+    roots: input.roots.map(({ name, version, json, isRetiring }) => ({ name, version, json, isRetiring })),
     keys: input.keys.map(({ id, key, scheme }) => ({
       id,
       spki: key.export({ format: 'der', type: 'spki' }),
       scheme,
     })),
+    logsToAsk: input.logsToAsk,
   }
 }
 
@@ -76,9 +80,11 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 export function toCandidate(task: VerifyTask): Candidate {
-  const { form, source, annotations } = task
+  const { form, source, annotations, logEntries } = task
   const bytes = asBuffer(task.bytes)
-  return form === 'bundle' ? { form, source, bytes } : { form, source, bytes, annotations }
+  return form === 'bundle'
+    ? { form, source, bytes, logEntries }
+    : { form, source, bytes, annotations, logEntries }
 }
 
 export function toPublicKey({ id, spki, scheme }: KeyData): PublicKey {

@@ -15,21 +15,22 @@ function createJobs(): Jobs {
   // Reading a trust root takes longer than most verifications.
   const roots = new LRUCache<string, TrustRoot>({ max: ROOTS_MAX })
 
-  function rootOf({ name, version, json }: VerifyTask['roots'][number]): TrustRoot {
+  function rootOf({ name, version, json, isRetiring }: VerifyTask['roots'][number]): TrustRoot {
     const key = `${name} ${version}`
     const known = roots.get(key)
-    if (known !== undefined) return known
+    if (known !== undefined) return { ...known, isRetiring }
     const root = readTrustRoot(name, json)
     if ('problem' in root) throw new TypeError(`trust root ${name}: ${root.problem}`)
     roots.set(key, root)
-    return root
+    return { ...root, isRetiring }
   }
 
   return {
     verify(task) {
       const input = { subject: task.subject, roots: task.roots.map(rootOf), keys: task.keys.map(toPublicKey) }
       const artifact = task.artifact === undefined ? {} : { artifact: asBuffer(task.artifact) }
-      return verifyCandidate(toCandidate(task), { ...input, ...artifact })
+      const logs = task.logsToAsk === undefined ? {} : { logsToAsk: task.logsToAsk }
+      return verifyCandidate(toCandidate(task), { ...input, ...artifact, ...logs })
     },
     manifest: ({ bytes, contentType }) => attempt(() => parseManifest(asBuffer(bytes), contentType)),
     referrers: (bytes) => readReferrerList(asBuffer(bytes)),

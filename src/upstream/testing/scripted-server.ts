@@ -72,19 +72,24 @@ export type TestClient = RegistryClient & {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** A client that may dial loopback, with no credentials, a clock that stands still and no jitter. */
+/** A client that may dial loopback, with no credentials, a clock that only its pauses move, and no jitter. */
 export function createTestClient(
   url: string,
   overrides: { config?: Partial<UpstreamConfig>; deps?: Partial<RegistryClientDeps> } = {},
 ): TestClient {
   const pausesMs: number[] = []
+  let nowMs = Date.UTC(2026, 0, 1)
   const config = { ...UPSTREAM_DEFAULTS, registry: 'test', url, allowPrivateAddresses: true }
   const client = createRegistryClient(
     { ...config, ...overrides.config },
     {
-      now: () => Date.UTC(2026, 0, 1),
+      now: () => nowMs,
       random: () => 1,
-      sleep: (ms) => Promise.resolve(void pausesMs.push(ms)),
+      sleep: (ms) => {
+        pausesMs.push(ms)
+        nowMs += ms
+        return Promise.resolve()
+      },
       credentials: { get: () => Promise.resolve(undefined) },
       ...overrides.deps,
     },

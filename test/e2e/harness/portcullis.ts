@@ -46,6 +46,8 @@ export type PortcullisInput = {
   readonly policies: readonly PolicyInput[]
   /** Path of a trusted_root.json for the trust root `private`. */
   readonly privateTrustRoot?: string
+  /** Entries of `trust.roots` in place of the public-good and the private one. */
+  readonly trustRoots?: Readonly<Record<string, object>>
 }
 
 export type Portcullis = {
@@ -55,6 +57,8 @@ export type Portcullis = {
   output(): string
   /** Stops the process and starts another on the same files. */
   restart(): Promise<void>
+  /** The same, but the first process has no time for anything; resolves to the milliseconds until it is ready again. */
+  crash(): Promise<number>
   stop(): Promise<void>
 }
 
@@ -74,8 +78,8 @@ async function writeConfig(input: PortcullisInput, ports: { data: number; admin:
     dataDirectory: join(input.directory, 'data'),
     upstreams: { [REGISTRY_NAME]: { url: input.upstreamUrl, allowPrivateAddresses: true } },
     defaultUpstream: null,
-    trust: { roots: { 'public-good': { kind: 'public-good' }, ...pinned } },
-    policies: { directory: policies, unmatched: 'enforce' },
+    trust: { roots: input.trustRoots ?? { 'public-good': { kind: 'public-good' }, ...pinned } },
+    policies: input.policies.length === 0 ? {} : { directory: policies, unmatched: 'enforce' },
   }
   const path = join(input.directory, 'portcullis.yaml')
   await writeFile(path, JSON.stringify(config, undefined, 2))
@@ -97,6 +101,12 @@ export async function startPortcullis(input: PortcullisInput): Promise<Portculli
     restart: async () => {
       await running.stop()
       running = await launch()
+    },
+    crash: async () => {
+      await running.kill()
+      const start = performance.now()
+      running = await launch()
+      return performance.now() - start
     },
     stop: () => running.stop(),
   }

@@ -14,6 +14,8 @@ export type Running = {
   output(): string
   /** SIGTERM to this pid alone, SIGKILL after a grace period. Safe to call twice. */
   stop(): Promise<void>
+  /** SIGKILL. */
+  kill(): Promise<void>
 }
 
 export type Result = {
@@ -81,10 +83,10 @@ export async function must(command: Command, timeoutMs?: number): Promise<string
   )
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+async function stop(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
-  child.kill('SIGTERM')
+  child.kill(signal)
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS)
   await exited
   clearTimeout(timer)
@@ -113,7 +115,13 @@ export async function start(
     await stop(child)
     throw new Error(`${name} did not start:\n${collected.text()}`, { cause })
   }
-  return { name, pid, output: () => collected.text(), stop: () => stop(child) }
+  return {
+    name,
+    pid,
+    output: () => collected.text(),
+    stop: () => stop(child),
+    kill: () => stop(child, 'SIGKILL'),
+  }
 }
 
 /** Polls until `condition` holds; at most `attempts` times, 100 ms apart. */

@@ -1,0 +1,137 @@
+import { LRUCache } from 'lru-cache'
+import type { Trial } from './gate.ts'
+import { imageName, type ManifestReference, type Repository } from './oci/reference.ts'
+
+/** What somebody pulled lately. */
+export type RecentPull = {
+  readonly repository: Repository
+  readonly reference: ManifestReference
+  /** Distinct addresses; counted up to CLIENTS_MAX. */
+  readonly clients: number
+  readonly lastAt: Date
+  /** Whether the last pull was served. */
+  readonly isServed: boolean
+}
+
+type ReplayedOutcome = 'serve' | 'admitted' | 'hold' | 'refuse'
+
+/** What a proxy that starts now would do with a pull, after those of the trial, and why, in one line. */
+export type JudgeFresh = (
+  pull: RecentPull,
+  trial: Trial,
+) => Promise<{ readonly outcome: ReplayedOutcome; readonly why: string }>
+
+/** A pull that would not end as it does now. */
+type ReplayFinding = {
+  /** `lost`: served now and not then. `let-in`: served then and not now. */
+  readonly kind: 'lost' | 'let-in'
+  readonly image: string
+  readonly clients: number
+  readonly lastAt: Date
+  readonly outcome: ReplayedOutcome
+  readonly why: string
+}
+
+export type ReplayReport = {
+  readonly counts: Readonly<Record<ReplayedOutcome, number>>
+  /** Pulls that were not asked for any more when time was up. */
+  readonly left: number
+  /** Those that most clients asked for come first. */
+  readonly findings: readonly ReplayFinding[]
+}
+
+type SeenPull = {
+  readonly repository: Repository
+  readonly reference: ManifestReference
+  readonly clients: Set<string>
+  lastMs: number
+  isServed: boolean
+}
+
+/** What one pull came to. `client` is the address of who pulled. */
+export type PullSeen = {
+  readonly repository: Repository
+  readonly reference: ManifestReference
+  readonly client: string
+  readonly isServed: boolean
+}
+
+const PULLS_MAX = 1_000
+const CLIENTS_MAX = 256
+/** Pulls judged at the same time: a replay must not take the place of those who really pull. */
+const CONCURRENCY = 4
+
+/** The distinct images that were pulled lately, in memory: a restart forgets them. */
+export class RecentPulls {
+  readonly #now: () => number
+  readonly #pulls = new LRUCache<string, SeenPull>({ max: PULLS_MAX })
+
+  /** `now` in milliseconds. */
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  /** Called for every pull, so it does no more than two look-ups for one that was seen before. */
+  note({ repository, reference, client, isServed }: PullSeen): void {
+    const name = imageName(repository, reference)
+    let seen = this.#pulls.get(name)
+    if (seen === undefined) {
+      seen = { repository, reference, clients: new Set(), lastMs: 0, isServed }
+      this.#pulls.set(name, seen)
+    }
+    seen.lastMs = this.#now()
+    seen.isServed = isServed
+    if (seen.clients.size < CLIENTS_MAX) seen.clients.add(client)
+  }
+
+  /** The latest first. */
+  list(): readonly RecentPull[] {
+    return [...this.#pulls.values()].map(({ repository, reference, clients, lastMs, isServed }) => ({
+      repository,
+      reference,
+      clients: clients.size,
+      lastAt: new Date(lastMs),
+      isServed,
+    }))
+  }
+}
+
+/** Asks of each pull what would become of it. Stops asking when `signal` aborts; what is left is counted. */
+export async function replay(
+  pulls: readonly RecentPull[],
+  judgeFresh: JudgeFresh,
+  signal: AbortSignal,
+): Promise<ReplayReport> {
+  const counts = { serve: 0, admitted: 0, hold: 0, refuse: 0 }
+  const findings: ReplayFinding[] = []
+  const trial: Trial = new Map()
+  let next = 0
+  let asked = 0
+  const work = async (): Promise<void> => {
+    for (let pull = pulls[next++]; pull !== undefined && !signal.aborted; pull = pulls[next++]) {
+      // oxlint-disable-next-line no-await-in-loop -- a few at a time
+      const { outcome, why } = await judgedOrHeld(pull, trial, judgeFresh)
+      asked += 1
+      counts[outcome] += 1
+      const isServed = outcome === 'serve' || outcome === 'admitted'
+      if (isServed !== pull.isServed) findings.push(findingOf(pull, outcome, why))
+    }
+  }
+  await Promise.all(Array.from({ length: CONCURRENCY }, work))
+  return { counts, left: pulls.length - asked, findings: findings.toSorted((a, b) => b.clients - a.clients) }
+}
+
+/** What cannot be judged is not served. */
+async function judgedOrHeld(pull: RecentPull, trial: Trial, judgeFresh: JudgeFresh): ReturnType<JudgeFresh> {
+  try {
+    return await judgeFresh(pull, trial)
+  } catch (error) {
+    return { outcome: 'hold', why: error instanceof Error ? error.message : 'an unknown failure' }
+  }
+}
+
+function findingOf(pull: RecentPull, outcome: ReplayedOutcome, why: string): ReplayFinding {
+  const { repository, reference, clients, lastAt, isServed } = pull
+  const kind = isServed ? 'lost' : 'let-in'
+  return { kind, image: imageName(repository, reference), clients, lastAt, outcome, why }
+}

@@ -1,0 +1,69 @@
+import { inTransaction, integerOf, type Database } from './database.ts'
+
+/** Keeps a table within its budget. */
+export type TableBudget = {
+  /** Told after the commit by how much a write changed the table. Removes what is too much then. */
+  settle(change: number): void
+}
+
+/** Parts of SQL, constants of ours. */
+export type BudgetedTable = {
+  readonly table: string
+  /** What identifies a row. */
+  readonly key: readonly string[]
+  /** What a row counts: a column in bytes, or `1`. */
+  readonly size: string
+  /** An indexed column: rows with the smallest go first. */
+  readonly order: string
+}
+
+/** Rows looked up a statement. */
+const VICTIMS_AT_ONCE = 64
+
+/**
+ * The oldest rows go when `max` is passed. A write pays for what it added and no more, so eviction takes as long as the
+ * write itself; only a budget that was lowered is made up for at once, when the table is opened.
+ */
+export function createTableBudget(
+  database: Database,
+  { table, key, size, order }: BudgetedTable,
+  max: number,
+): TableBudget {
+  const columns = key.join(', ')
+  const sum = database.prepare(`SELECT coalesce(sum(${size}), 0) AS size FROM ${table}`)
+  const oldest = database.prepare(
+    `SELECT ${columns}, ${size} AS budgeted FROM ${table} ORDER BY ${order} LIMIT ?`,
+  )
+  const remove = database.prepare(
+    `DELETE FROM ${table} WHERE ${key.map((column) => `${column} = ?`).join(' AND ')}`,
+  )
+  let total = measure()
+
+  function measure(): number {
+    const row = sum.get()
+    return row === undefined ? 0 : integerOf(row, 'size')
+  }
+
+  function evict(): number {
+    let left = total
+    while (left > max) {
+      const victims = oldest.all(VICTIMS_AT_ONCE)
+      // The count was wrong, or the table is empty: either way the table knows better.
+      if (victims.length === 0) return measure()
+      for (const victim of victims) {
+        if (left <= max) break
+        remove.run(...key.map((column) => victim[column] ?? null))
+        left -= integerOf(victim, 'budgeted')
+      }
+    }
+    return left
+  }
+
+  function settle(change: number): void {
+    total += change
+    if (total > max) total = inTransaction(database, evict)
+  }
+
+  settle(0)
+  return { settle }
+}
