@@ -2,34 +2,8 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import test from 'node:test'
 import { problemText } from '../policy/problem.ts'
-import type { Environment } from './environment.ts'
-import { loadConfig, type Config } from './load.ts'
-
-type Files = Readonly<Record<string, string>>
-
-const PATH = '/etc/portcullis/config.yaml'
-
-function read(files: Files): (path: string) => Promise<string> {
-  return async (path) => files[path] ?? Promise.reject(new Error(`ENOENT ${path}`))
-}
-
-async function load(text: string | undefined, env: Environment = {}, files: Files = {}): Promise<Config> {
-  const path = text === undefined ? {} : { path: PATH }
-  const result = await loadConfig({ ...path, env, readFile: read({ ...files, [PATH]: text ?? '' }) })
-  assert.ok(result.ok, result.ok ? '' : result.problems.map(problemText).join('\n'))
-  return result.config
-}
-
-async function problems(
-  text: string | undefined,
-  env: Environment = {},
-  files: Files = {},
-): Promise<readonly string[]> {
-  const path = text === undefined ? {} : { path: PATH }
-  const result = await loadConfig({ ...path, env, readFile: read({ ...files, [PATH]: text ?? '' }) })
-  assert.ok(!result.ok, 'expected problems')
-  return result.problems.map(problemText)
-}
+import { loadConfig } from './load.ts'
+import { load, PATH, problems, read } from './testing/loaded.ts'
 
 test('no configuration is a safe and useful one', async () => {
   const config = await load(undefined)
