@@ -11,6 +11,7 @@ import {
   type Peer,
 } from './peers.ts'
 import type { Row } from './report.ts'
+import { measureByWrk } from './wrk.ts'
 
 export type ScenarioInput = {
   readonly directory: string
@@ -88,7 +89,8 @@ async function measureRounds(
     for (const { what, peer } of turnsOf(round, peers)) {
       const target = targetOf(what, peer, image)
       await checkOnce(target, image.digest)
-      const sample = await measure(target, round === 0 ? 1 : input.seconds, input.connections)
+      const drive = what === 'HEAD by tag' ? measure : measureByWrk
+      const sample = await drive(target, round === 0 ? 1 : input.seconds, input.connections)
       if (round === 0) continue
       rows.find((row) => row.what === what && row.peer === peer.name)?.samples.push(sample)
       input.progress(

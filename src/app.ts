@@ -1,11 +1,20 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import { LRUCache } from 'lru-cache'
-import { errorAnswer, pingAnswer, readOnlyAnswer, sendAnswer, type Answer } from './http/answer.ts'
+import {
+  errorAnswer,
+  pingAnswer,
+  readOnlyAnswer,
+  sendAnswer,
+  WrittenAnswers,
+  type Answer,
+} from './http/answer.ts'
+import { KnownHeads } from './http/known-heads.ts'
 import { parseTarget, type Target } from './http/target.ts'
-import type { Repository } from './oci/reference.ts'
+import type { ManifestReference, Repository } from './oci/reference.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { Logger } from './record/log.ts'
 import type { RequestLog } from './record/request-log.ts'
@@ -16,6 +25,7 @@ import { answerLogQuery, type LogEntries } from './routes/rekor.ts'
 import { fallsBack, headerOf, type RoutedRequest } from './routes/request.ts'
 import { answerTags } from './routes/tags.ts'
 import { answerTuf, type TufRepositories } from './routes/tuf.ts'
+import { KEEP_ALIVE_MS, type ListenHandler } from './server.ts'
 import type { Router } from './upstream/route.ts'
 import type { RegistryClient, Upstreams } from './upstream/types.ts'
 
@@ -32,6 +42,7 @@ export type AppDeps = {
   requests: RequestLog
   deadline: () => AbortSignal
   elapsed: () => number
+  now: () => Date
 }
 
 /** One request and the answer to it. */
@@ -62,13 +73,22 @@ type Answered = { readonly route: string; readonly answer: Answer | 'sent' }
  * The data listener: what containers are pulled through. Read-only, closed-world, one strict parser for every request.
  * What is warm is most of what is asked: it is answered without a promise, and before Hono makes a context for it.
  */
-export function createDataListener(deps: AppDeps): RequestListener {
+export function createDataListener(deps: AppDeps): ListenHandler {
   const questions = new Questions(deps)
   const routes = getRequestListener(createRoutes(questions, deps).fetch, { overrideGlobalObjects: false })
-  return (incoming, outgoing) => {
-    const exchange = { incoming, outgoing, start: deps.elapsed() }
-    // node:http waits for no promise; what fails inside has been answered and logged by the routes.
-    if (!answersWarm(exchange, questions, deps)) void routes(incoming, outgoing)
+  const written = new WrittenAnswers({ keepAliveSeconds: KEEP_ALIVE_MS / 1000, now: deps.now })
+  const heads = new KnownHeads<Warm>((warm, socket) => answersAgain(warm, socket, { ...deps, written }))
+  return {
+    onConnection: (socket) => heads.watch(socket),
+    onDrain: () => heads.stop(),
+    onRequest(incoming, outgoing) {
+      const exchange = { incoming, outgoing, start: deps.elapsed() }
+      heads.noteRequest(incoming, outgoing)
+      const warm = answersWarm(exchange, questions, deps)
+      if (warm !== undefined) heads.learn(incoming, outgoing, warm)
+      // node:http waits for no promise; what fails inside has been answered and logged by the routes.
+      else void routes(incoming, outgoing)
+    },
   }
 }
 
@@ -158,20 +178,48 @@ export class Questions {
   }
 }
 
-/** False where there is something to wait for, or to refuse. */
-function answersWarm(exchange: Exchange, questions: Questions, deps: AppDeps): boolean {
+/** A request for a manifest, all that its head says of it. Who sends it is another's word. */
+type Warm = {
+  readonly target: string
+  readonly request: Omit<RoutedRequest, 'client'>
+  readonly reference: ManifestReference
+}
+
+/** Undefined where there is something to wait for, or to refuse. */
+function answersWarm(exchange: Exchange, questions: Questions, deps: AppDeps): Warm | undefined {
   const { incoming } = exchange
-  if (incoming.method !== 'GET' && incoming.method !== 'HEAD') return false
+  if (incoming.method !== 'GET' && incoming.method !== 'HEAD') return undefined
   try {
     const question = questions.read(incoming.url ?? '', headerOf(incoming, 'host'))
-    if (question.kind !== 'asked' || question.target.kind !== 'manifest') return false
-    const answer = deps.manifest.answerWarm(routedRequest(incoming, question), question.target.reference)
-    if (answer === undefined) return false
+    if (question.kind !== 'asked' || question.target.kind !== 'manifest') return undefined
+    const { reference } = question.target
+    const request = routedRequest(incoming, question)
+    const answer = deps.manifest.answerWarm(request, reference)
+    if (answer === undefined) return undefined
     finish(exchange, { route: 'manifest', answer }, deps)
-    return true
+    return { target: incoming.url ?? '', request, reference }
   } catch {
     // The routes come upon the same, and report it.
-    return false
+    return undefined
+  }
+}
+
+/** The same for a request that was read before: 3 to 10, the answer as it goes to the socket. */
+function answersAgain(
+  { target, request, reference }: Warm,
+  { remoteAddress }: Socket,
+  deps: AppDeps & { written: WrittenAnswers },
+): string | undefined {
+  const start = deps.elapsed()
+  try {
+    const client = remoteAddress ?? 'unknown'
+    const answer = deps.manifest.answerWarm({ ...request, client }, reference)
+    if (answer?.status !== 200) return undefined
+    const { method } = request
+    note({ method, target, client, start }, { route: 'manifest', status: 200, facts: answer.facts }, deps)
+    return deps.written.text(answer, method)
+  } catch {
+    return undefined
   }
 }
 
@@ -237,19 +285,32 @@ function routedRequest(incoming: IncomingMessage, { target, repository, path }: 
   }
 }
 
-/** 10. answer: written here and nowhere else, with the one log line and the one count of the request. */
+/** 10. answer: written here and nowhere else, but for what was asked before in the same bytes. */
 function finish(
   { incoming, outgoing, start }: Exchange,
   { route, answer }: Answered,
-  { metrics, requests, elapsed }: AppDeps,
+  deps: Pick<AppDeps, 'metrics' | 'requests' | 'elapsed'>,
 ): Response {
   const method = incoming.method ?? ''
   if (answer !== 'sent') sendAnswer(answer, outgoing, method)
-  const status = outgoing.statusCode
-  metrics.httpRequests.inc(route, method === 'GET' || method === 'HEAD' ? method : 'other', status)
-  const client = incoming.socket.remoteAddress
-  const ms = Math.round((elapsed() - start) * 1000) / 1000
+  const asked = { method, target: incoming.url, client: incoming.socket.remoteAddress, start }
   const facts = answer === 'sent' ? undefined : answer.facts
-  requests.write({ method, target: incoming.url, route, status, client, ms, ...facts })
+  note(asked, { route, status: outgoing.statusCode, facts }, deps)
   return RESPONSE_ALREADY_SENT
+}
+
+/** The one log line and the one count of the request. */
+function note(
+  {
+    method,
+    target,
+    client,
+    start,
+  }: { method: string; target: string | undefined; client: string | undefined; start: number },
+  { route, status, facts }: { route: string; status: number; facts: Answer['facts'] },
+  { metrics, requests, elapsed }: Pick<AppDeps, 'metrics' | 'requests' | 'elapsed'>,
+): void {
+  metrics.httpRequests.inc(route, method === 'GET' || method === 'HEAD' ? method : 'other', status)
+  const ms = Math.round((elapsed() - start) * 1000) / 1000
+  requests.write({ method, target, route, status, client, ms, ...facts })
 }

@@ -67,10 +67,20 @@ export async function createDeps(config: Config): Promise<DepsResult> {
 
 /** The clocks and limits of the real world. Everything below this file is given them. */
 const TIME = {
-  now: () => new Date(),
+  now: readClock(),
   elapsed: () => performance.now(),
   workLimit: () => AbortSignal.timeout(WORK_LIMIT_MS),
   revalidationLimit: () => AbortSignal.timeout(REVALIDATION_LIMIT_MS),
+}
+
+/** One Date a millisecond, for all who ask in it: nobody changes it. */
+function readClock(): () => Date {
+  let now = new Date()
+  return () => {
+    const ms = Date.now()
+    if (ms !== now.getTime()) now = new Date(ms)
+    return now
+  }
 }
 
 /** What can fail comes first, and what was opened by then is closed again. */
@@ -147,6 +157,7 @@ function build(config: Config, opened: Opened): Deps {
       upstreams,
       deadline,
       elapsed: TIME.elapsed,
+      now: TIME.now,
     },
     admin: {
       metrics,

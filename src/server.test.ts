@@ -12,7 +12,7 @@ async function start(
   handler: RequestListener,
   options: { idleMs?: number } = {},
 ): Promise<Listener> {
-  const listener = await listen(handler, { host: '127.0.0.1', port: 0, ...options })
+  const listener = await listen({ onRequest: handler }, { host: '127.0.0.1', port: 0, ...options })
   t.after(() => listener.close(0))
   return listener
 }

@@ -5,13 +5,13 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 
 /** Bytes. Registry clients send small heads; a bearer token may take a few KiB. */
 const HEADER_BYTES_MAX = 16 * 1024
 const HEADERS_TIMEOUT_MS = 10_000
 /** Longer than the idle time of common load balancers (60 s), so that they close first. */
-const KEEP_ALIVE_MS = 75_000
+export const KEEP_ALIVE_MS = 75_000
 /** Without a byte in either direction; longer than a pull may take to be decided. A stalled download holds a file open. */
 const IDLE_MS = 120_000
 /** Far more than the nodes that one edge serves; a file descriptor each. */
@@ -27,6 +27,14 @@ export type ListenOptions = {
   idleMs?: number
 }
 
+export type ListenHandler = {
+  readonly onRequest: RequestListener
+  /** Told of each connection once node:http reads it. */
+  onConnection?(socket: Socket): void
+  /** Every answer from now on is to be the last of its connection. */
+  onDrain?(): void
+}
+
 export type Listener = {
   readonly address: AddressInfo
   /** Stops accepting, lets running answers end, and after `drainMs` cuts what is left. */
@@ -34,7 +42,7 @@ export type Listener = {
 }
 
 /** HTTP/1.1 only: HTTP/2 has no reason phrase, the one text that some clients show of a refusal. */
-export async function listen(handler: RequestListener, options: ListenOptions): Promise<Listener> {
+export async function listen(handler: ListenHandler, options: ListenOptions): Promise<Listener> {
   const settings = {
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -44,8 +52,12 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   }
   const server: Server =
     options.tls === undefined
-      ? createHttpServer(settings, handler)
-      : createHttpsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, handler)
+      ? createHttpServer(settings, handler.onRequest)
+      : createHttpsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, handler.onRequest)
+  // Registered after node:http's own, so called after it.
+  server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
+    handler.onConnection?.(socket),
+  )
   server.timeout = options.idleMs ?? IDLE_MS
   server.maxConnections = CONNECTIONS_MAX
   await new Promise<void>((resolve, reject) => {
@@ -54,11 +66,12 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   })
   const address = server.address()
   if (address === null || typeof address === 'string') throw new TypeError('a TCP listener has an address')
-  return { address, close: (drainMs) => close(server, drainMs) }
+  return { address, close: (drainMs) => close(server, handler, drainMs) }
 }
 
-async function close(server: Server, drainMs: number): Promise<void> {
+async function close(server: Server, handler: ListenHandler, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  handler.onDrain?.()
   // Every answer from now on is the last of its connection, and those that wait for another request are closed.
   server.prependListener('request', (_, response: ServerResponse) =>
     response.setHeader('connection', 'close'),

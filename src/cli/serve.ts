@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http'
 import type { Command } from 'commander'
 import { createDeps, type Deps } from '../deps.ts'
-import { listen, type Listener } from '../server.ts'
+import { listen, type ListenHandler, type Listener } from '../server.ts'
 import { getRequestListener } from '@hono/node-server'
 import { createAdminApp, type AdminDeps } from '../admin.ts'
 import { createDataListener } from '../app.ts'
@@ -82,14 +82,14 @@ type Listeners = { ok: true; data: Listener; admin: Listener } | { ok: false; pr
 /** Both or neither. */
 async function listenAll(
   config: Config,
-  data: RequestListener,
+  data: ListenHandler,
   deps: AdminDeps & { tls: Deps['tls'] },
 ): Promise<Listeners> {
   const at = config.listen
   let first: Listener | undefined
   try {
     first = await listen(data, { ...at.data, tls: deps.tls })
-    return { ok: true, data: first, admin: await listen(adminListener(deps), at.admin) }
+    return { ok: true, data: first, admin: await listen({ onRequest: adminListener(deps) }, at.admin) }
   } catch (error) {
     await first?.close(0)
     return { ok: false, problem: error instanceof Error ? error.message : 'cannot listen' }

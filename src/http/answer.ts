@@ -23,6 +23,7 @@ type OciErrorCode =
   | 'NAME_INVALID'
   | 'NAME_UNKNOWN'
   | 'TOOMANYREQUESTS'
+  | 'UNAUTHORIZED'
   | 'UNAVAILABLE'
   | 'UNKNOWN'
   | 'UNSUPPORTED'
@@ -63,6 +64,7 @@ export function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]+/g, '?')
 }
 
+const EMPTY = Buffer.alloc(0)
 /** Bytes. */
 const PIECE_MAX = 16 * 1024
 
@@ -84,6 +86,57 @@ export function sendAnswer(
   else outgoing.end(body)
 }
 
+/** Whole answers that were sent a moment ago: all that changes in one is its date, once a second. */
+export class WrittenAnswers {
+  readonly #keepAliveSeconds: number
+  readonly #now: () => Date
+  /** By the head that they have: one object for each manifest that is served. */
+  readonly #written = new WeakMap<Answer['headers'], { GET?: Written; HEAD?: Written }>()
+  #date = { second: -1, text: '' }
+
+  constructor({ keepAliveSeconds, now }: { keepAliveSeconds: number; now: () => Date }) {
+    this.#keepAliveSeconds = keepAliveSeconds
+    this.#now = now
+  }
+
+  /** In Latin-1, which has one character for each byte. Byte for byte what node:http writes for `sendAnswer` on a connection that is kept. */
+  text(answer: Answer, method: 'GET' | 'HEAD'): string {
+    const { headers, body } = answer
+    const date = this.#dateText()
+    let written = this.#written.get(headers)
+    if (written === undefined) this.#written.set(headers, (written = {}))
+    const last = written[method]
+    if (last?.date === date && last.body === body && last.status === answer.status) return last.text
+    const head = this.#head(answer, date)
+    // One flat string: what is put together anew would be copied with each write.
+    const bytes = Buffer.concat([Buffer.from(head, 'latin1'), method === 'HEAD' ? EMPTY : body])
+    const text = bytes.toString('latin1')
+    written[method] = { status: answer.status, date, body, text }
+    return text
+  }
+
+  #head({ status, reasonPhrase, headers }: Answer, date: string): string {
+    const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+    const phrase = reasonPhrase ?? STATUS_CODES[status] ?? 'Unknown'
+    const kept = `Date: ${date}\r\nConnection: keep-alive\r\nKeep-Alive: timeout=${this.#keepAliveSeconds}\r\n`
+    return `HTTP/1.1 ${status} ${phrase}\r\n${fields.join('')}${kept}\r\n`
+  }
+
+  #dateText(): string {
+    const now = this.#now()
+    const second = Math.floor(now.getTime() / 1000)
+    if (second !== this.#date.second) this.#date = { second, text: now.toUTCString() }
+    return this.#date.text
+  }
+}
+
+type Written = {
+  readonly status: number
+  readonly date: string
+  readonly body: Buffer
+  readonly text: string
+}
+
 /** Of `/v2/`: this is a registry (distribution-spec, "Determining Support"). */
 export function pingAnswer(): Answer {
   const body = Buffer.from('{}')
@@ -93,6 +146,16 @@ export function pingAnswer(): Answer {
     'docker-distribution-api-version': 'registry/2.0',
   }
   return { status: 200, headers, body }
+}
+
+/**
+ * Basic, because that is how clients show what `docker login` has stored; they show it only when asked (RFC 7617). The same
+ * for a token that is missing and for one that is wrong, which is what tells a person who logs in.
+ */
+export function challengeAnswer(): Answer {
+  const headers = { 'www-authenticate': 'Basic realm="portcullis", charset="UTF-8"' }
+  const message = 'a token is required: as the password of docker login, or as Authorization: Bearer'
+  return errorAnswer({ status: 401, code: 'UNAUTHORIZED', message, headers })
 }
 
 export function readOnlyAnswer(): Answer {

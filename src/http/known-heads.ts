@@ -1,0 +1,116 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { LRUCache } from 'lru-cache'
+
+/** Bytes. A pull sends 200 to 400; what is longer holds a token of its own and comes once. */
+const HEAD_BYTES_MAX = 2048
+/** About 1 KiB each, with what they ask for. */
+const HEADS_MAX = 10_000
+const HEAD_END = '\r\n\r\n'
+/** What makes a request more than its head, or more than a request (RFC 9112 section 6, RFC 9110 sections 7.8 and 10.1.1). */
+const MORE_THAN_A_HEAD = [
+  'content-length',
+  'transfer-encoding',
+  'upgrade',
+  'expect',
+  'trailer',
+  'te',
+] as const
+
+/** One connection, as far as it is known that each piece of it was one whole request. */
+type Line = {
+  readonly socket: Socket
+  /** The piece that node:http was given last. */
+  piece: string
+  /** Pieces given to node:http, and requests that it read in them. As long as they agree it stands between two requests. */
+  pieces: number
+  requests: number
+  /** Answers that node:http has not ended yet. */
+  open: number
+  /** A piece that was no whole head: from here on only node:http knows where a request begins. */
+  isOver: boolean
+}
+
+/**
+ * Requests whose very bytes node:http has read before. It reads the head of a request in the same way each time, so what
+ * it made of these bytes once is what it would make of them again, and most of what is asked of a mirror is the same
+ * few heads, sent by every node of a cluster. Nothing is parsed here: bytes that are not equal in every one, or come
+ * at a moment that is not surely the start of a request, go to node:http, which stays the one parser of HTTP.
+ */
+export class KnownHeads<Known> {
+  readonly #answer: (known: Known, socket: Socket) => string | undefined
+  readonly #known = new LRUCache<string, { readonly asks: Known }>({ max: HEADS_MAX })
+  readonly #lines = new WeakMap<Socket, Line>()
+  #isStopped = false
+
+  /** `answer`: the whole answer in Latin-1, or undefined where it takes time or is none of the ordinary ones. */
+  constructor(answer: (known: Known, socket: Socket) => string | undefined) {
+    this.#answer = answer
+  }
+
+  /** To be told of every connection after node:http has been. What arrives is looked at here first. */
+  watch(socket: Socket): void {
+    const [read, ...others] = socket.listeners('data')
+    // Another version of node:http may listen in another way; then it reads everything itself.
+    if (read === undefined || others.length > 0) return
+    const line: Line = { socket, piece: '', pieces: 0, requests: 0, open: 0, isOver: false }
+    this.#lines.set(socket, line)
+    socket.removeAllListeners('data')
+    socket.on('data', (chunk: Buffer) => {
+      if (!this.#isAnswered(line, chunk)) Reflect.apply(read, socket, [chunk])
+    })
+  }
+
+  /** To be told of every request that node:http has read, before anything else. */
+  noteRequest(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const line = this.#lines.get(incoming.socket)
+    if (line === undefined) return
+    line.requests += 1
+    line.open += 1
+    // What comes next may be its body, though the answer is not waiting for it.
+    if (!isOnlyHead(incoming)) line.isOver = true
+    outgoing.once('close', () => (line.open -= 1))
+  }
+
+  /** What the request that node:http has just read asks for, where that follows from its head alone. */
+  learn({ socket, httpVersion }: IncomingMessage, { shouldKeepAlive }: ServerResponse, asks: Known): void {
+    const line = this.#lines.get(socket)
+    if (line === undefined || line.isOver || line.requests !== line.pieces) return
+    if (httpVersion !== '1.1' || !shouldKeepAlive) return
+    this.#known.set(line.piece, { asks })
+  }
+
+  /** From now on node:http answers everything, and ends connections as it is told to. */
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  #isAnswered(line: Line, chunk: Buffer): boolean {
+    if (line.isOver) return false
+    const head = chunk.length > HEAD_BYTES_MAX ? '' : chunk.toString('latin1')
+    const known = this.#mayAnswer(line) ? this.#known.get(head) : undefined
+    const answer = known === undefined ? undefined : this.#answer(known.asks, line.socket)
+    if (answer !== undefined) {
+      line.socket.write(answer, 'latin1')
+      return true
+    }
+    // Exactly one head: its end is the end of the piece, and comes nowhere before.
+    line.isOver = !head.endsWith(HEAD_END) || head.indexOf(HEAD_END) !== head.length - HEAD_END.length
+    line.piece = head
+    line.pieces += 1
+    return false
+  }
+
+  /** Between two requests, the answer to the last on its way, and nobody who reads slower than he asks. */
+  #mayAnswer({ socket, pieces, requests, open }: Line): boolean {
+    return (
+      !this.#isStopped && requests > 0 && requests === pieces && open === 0 && socket.writableLength === 0
+    )
+  }
+}
+
+function isOnlyHead({ method, headers }: IncomingMessage): boolean {
+  return (
+    (method === 'GET' || method === 'HEAD') && MORE_THAN_A_HEAD.every((name) => headers[name] === undefined)
+  )
+}
