@@ -8,7 +8,7 @@ import type { Dependency, Fronts, World } from './world.ts'
 
 export type Paced = { readonly proxy: Proxy; readonly fronts: Fronts }
 
-/** p99 of warm pulls in milliseconds, with the dependency dead and without, in turns. */
+/** p99 of warm pulls in milliseconds, with the dependency dead and without, at the same moments. */
 export type Pace = {
   readonly dependency: Dependency
   readonly fault: Fault
@@ -22,22 +22,19 @@ type Compared = { readonly deadMs: number; readonly aliveMs: number; readonly ra
 /** Milliseconds of each pull. */
 type Times = { readonly byDigest: number[]; readonly byTag: number[]; failed: number }
 
-/** Few enough that a busy machine keeps up: the question is how long one pull takes, not how many fit. */
-const REQUESTS_PER_SECOND = 400
+/** Of each proxy; few enough that a busy machine keeps up: the question is how long one pull takes, not how many fit. */
+const REQUESTS_PER_SECOND = 200
 const TICK_MS = 5
 const SETTLE_MS = 3_000
 const REFRESH_LIMIT_MS = 500
-
-/** Short, so that a slow moment of the machine hurts both alike. */
-const TURN_MS = 250
 
 /** Both are killed and started before: no earlier outage has left its mark, and neither has run longer than the other. */
 export async function measurePace(
   world: World,
   { dead, alive }: { dead: Paced; alive: Paced },
-  what: { dependency: Dependency; fault: Fault; turns: number },
+  what: { dependency: Dependency; fault: Fault; forMs: number },
 ): Promise<Pace> {
-  const { dependency, fault, turns } = what
+  const { dependency, fault, forMs } = what
   const images = knownGood(world)
   for (const { proxy } of [dead, alive]) {
     await proxy.kill()
@@ -48,12 +45,13 @@ export async function measurePace(
   await refreshTrust(dead.proxy, REFRESH_LIMIT_MS)
   const [deadTimes, aliveTimes] = [noTimes(), noTimes()]
   // The first few calls of the outage are those that learn of it.
-  await drive(dead.proxy, images, { forMs: SETTLE_MS, into: noTimes() })
-  await drive(alive.proxy, images, { forMs: SETTLE_MS, into: noTimes() })
-  for (let turn = 0; turn < turns; turn++) {
-    await drive(dead.proxy, images, { forMs: TURN_MS, into: deadTimes })
-    await drive(alive.proxy, images, { forMs: TURN_MS, into: aliveTimes })
-  }
+  const learning = [dead, alive].map(({ proxy }) => ({ proxy, into: noTimes() }))
+  await drive(learning, images, SETTLE_MS)
+  const measured = [
+    { proxy: dead.proxy, into: deadTimes },
+    { proxy: alive.proxy, into: aliveTimes },
+  ]
+  await drive(measured, images, forMs)
   await dead.fronts[dependency].breakWith(undefined)
   const compare = (pick: (times: Times) => readonly number[]): Compared => {
     const [deadMs, aliveMs] = [p99(pick(deadTimes)), p99(pick(aliveTimes))]
@@ -83,11 +81,14 @@ export async function warm(proxy: Proxy, images: readonly Image[]): Promise<void
   }
 }
 
-/** Requests at their times, whether those before have been answered or not, so that one that hangs hides no other. */
+/**
+ * Requests at their times, whether those before have been answered or not, so that one that hangs hides no other. Each is
+ * asked of all, who comes first by turns, so that a slow moment of the machine hurts all alike.
+ */
 async function drive(
-  proxy: Proxy,
+  asked: readonly { proxy: Proxy; into: Times }[],
   images: readonly Image[],
-  { forMs, into }: { forMs: number; into: Times },
+  forMs: number,
 ): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: 256 })
   const running: Promise<void>[] = []
@@ -100,12 +101,14 @@ async function drive(
       if (image === undefined) break
       const kind = Math.floor(sent / images.length) % 2 === 0 ? 'byDigest' : 'byTag'
       const path = `/v2/${image.repository}/manifests/${kind === 'byDigest' ? image.digest : TAG}`
-      running.push(
-        once(agent, proxy.port(), path).then(({ ms, status }) => {
-          into[kind].push(ms)
-          if (status !== 200) into.failed += 1
-        }),
-      )
+      for (const { proxy, into } of sent % 2 === 0 ? asked : asked.toReversed()) {
+        running.push(
+          once(agent, proxy.port(), path).then(({ ms, status }) => {
+            into[kind].push(ms)
+            if (status !== 200) into.failed += 1
+          }),
+        )
+      }
     }
     await pause(TICK_MS)
   }

@@ -14,7 +14,7 @@ import { createWorld, DEPENDENCIES, type Dependency, type Fronts, type World } f
 const USAGE = `node load-tests/outage/run.ts [--only tuf,rekor,kms,registry] [--faults refused,hanging,…] [--quick]
                 [--out docs/outages.md] [--commit ID]
 Kills each dependency in each way, before the first start, while it is warm, across a SIGKILL, and mends it again;
-compares every answer with the rules. --quick: fewer faults and turns. Fails where anything is otherwise.`
+compares every answer with the rules. --quick: fewer faults, shorter. Fails where anything is otherwise.`
 
 type Options = {
   readonly dependencies: readonly Dependency[]
@@ -111,13 +111,13 @@ function brokenOff(what: What, error: unknown): CellResult {
 }
 
 async function runPaces(world: World, cells: readonly What[], isQuick: boolean): Promise<readonly Pace[]> {
-  const turns = isQuick ? 8 : 24
+  const forMs = isQuick ? 5_000 : 20_000
   return await withProxy(world, 1, (alive) =>
     withProxy(world, 1, async (dead) => {
       const paces: Pace[] = []
       for (const what of cells) {
         // oxlint-disable-next-line no-await-in-loop -- what is timed runs alone
-        const pace = await measurePace(world, { dead, alive }, { ...what, turns })
+        const pace = await measurePace(world, { dead, alive }, { ...what, forMs })
         paces.push(pace)
         const { byDigest, byTag } = pace
         console.error(
