@@ -2,7 +2,10 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import { refusePages } from './admin/cross-site.ts'
 import { createDrillRoutes, type DrillRoutesDeps } from './admin/drill.ts'
+import { createPolicyRoutes } from './admin/policies.ts'
+import { createRolloutRoutes, type RolloutRoutesDeps } from './admin/rollout.ts'
 import { createTrustRoutes } from './admin/trust.ts'
+import type { PolicyKeeper } from './policy-source/keeper.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { TrustKeeper } from './trust/keeper.ts'
 
@@ -10,7 +13,9 @@ export type AdminDeps = {
   metrics: Pick<Metrics, 'registry'>
   readiness: { draining: boolean }
   trust: TrustKeeper
+  policies: PolicyKeeper
   drill: DrillRoutesDeps
+  rollout: RolloutRoutesDeps
   /** Under which the listener is asked, beside addresses and localhost. */
   names: ReadonlySet<string>
 }
@@ -23,7 +28,7 @@ export function createAdminApp(deps: AdminDeps): Hono<{ Bindings: HttpBindings }
   app.get('/readyz', (context) =>
     deps.readiness.draining
       ? context.text('draining\n', 503)
-      : context.text(`ready\n${concerns(deps.trust)}`),
+      : context.text(`ready\n${trustConcerns(deps.trust)}${policyConcern(deps.policies)}`),
   )
   app.get('/metrics', async (context) =>
     context.body(await deps.metrics.registry.metrics(), 200, {
@@ -31,12 +36,14 @@ export function createAdminApp(deps: AdminDeps): Hono<{ Bindings: HttpBindings }
     }),
   )
   app.route('/', createTrustRoutes(deps.trust, guard))
+  app.route('/', createPolicyRoutes(deps.policies, guard))
   app.route('/', createDrillRoutes(deps.drill, guard))
+  app.route('/', createRolloutRoutes(deps.rollout, guard))
   return app
 }
 
 /** What somebody should look at, though images that need it not are served: one line each. */
-function concerns(trust: TrustKeeper): string {
+function trustConcerns(trust: TrustKeeper): string {
   return trust
     .status()
     .filter(({ state }) => state !== 'fresh')
@@ -45,4 +52,13 @@ function concerns(trust: TrustKeeper): string {
         `trust ${name} is ${state}: ${problem ?? 'see portcullis trust status'}\n`,
     )
     .join('')
+}
+
+/** Ready all the same: a proxy that holds every image says why to whoever pulls, and one that is away says nothing. */
+function policyConcern({ trouble, inForce }: PolicyKeeper): string {
+  if (trouble === undefined) return ''
+  const { problems, since } = trouble
+  const stay = inForce.origin === undefined ? 'every image is held' : 'those in force stay'
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
+  return `policies since ${since.toISOString()}: ${problems[0] ?? 'cannot be read'}${more}; ${stay}\n`
 }

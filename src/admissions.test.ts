@@ -25,7 +25,10 @@ const BOTH: Verdict = { kind: 'undetermined', causes: [TOO_MUCH, OUTAGE] }
 
 function judgement(...verdicts: readonly (readonly [policy: string, mode: Mode, Verdict])[]): Judgement {
   const rest = { version: 'v1', stance: 'open', runbook: undefined } as const
-  return { results: verdicts.map(([policy, mode, verdict]) => ({ policy, mode, ...rest, verdict })) }
+  const modesOf = (mode: Mode) => ({ mode, modes: { fallback: mode, byRing: new Map<string, Mode>() } })
+  return {
+    results: verdicts.map(([policy, mode, verdict]) => ({ policy, ...modesOf(mode), ...rest, verdict })),
+  }
 }
 
 const only = (verdict: Verdict): Judgement => judgement(['signed', 'enforce', verdict])
@@ -51,7 +54,8 @@ function setUp() {
       if (typeof answer === 'string') throw new UpstreamError(answer, `upstream says ${answer}`)
       const versions = { policyVersion: 'p', trustVersion: 't' }
       const closure = { children: [], blobs: [], isEvidence: false }
-      const rest = { coveredBy: undefined, closure, retiring: [], timings: {} }
+      const signing = { isSigned: false, hasProvenance: false }
+      const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, signing }
       return await Promise.resolve({ digest: image, judgement: answer, ...versions, ...rest })
     },
   }

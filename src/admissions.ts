@@ -5,6 +5,7 @@ import type { Judge } from './judge.ts'
 import type { Finding } from './open-budget.ts'
 import { enforce } from './policy/decide.ts'
 import { mostTelling } from './policy/reasons.ts'
+import { DEFAULT_RING } from './policy/ring.ts'
 import type { Judgement, PolicyResult } from './policy/types.ts'
 import { createDecision } from './record/decision.ts'
 import type { Recorder } from './record/recorder.ts'
@@ -104,7 +105,9 @@ export class Admissions {
         this.#deps.gate.flush()
         return review
       }
-      const decision = createDecision({ ...judged, repository }, judgement, enforce(judgement))
+      // Nobody asks, so it is about no ring: the strictest modes count.
+      const subject = { ...judged, repository, ring: DEFAULT_RING }
+      const decision = createDecision(subject, judgement, enforce(judgement))
       this.#deps.recorder.announce(decision, judged.timings)
       this.#deps.recorder.record(decision)
       return review

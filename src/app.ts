@@ -5,7 +5,9 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import { LRUCache } from 'lru-cache'
 import {
+  challengeAnswer,
   errorAnswer,
+  isOnePiece,
   pingAnswer,
   readOnlyAnswer,
   sendAnswer,
@@ -15,9 +17,12 @@ import {
 import { KnownHeads } from './http/known-heads.ts'
 import { parseTarget, type Target } from './http/target.ts'
 import type { ManifestReference, Repository } from './oci/reference.ts'
+import { DEFAULT_RING, type Ring } from './policy/ring.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { Logger } from './record/log.ts'
 import type { RequestLog } from './record/request-log.ts'
+import { lastingFacts, requestFacts, type Door } from './rings/door.ts'
+import type { RequestFacts } from './rings/recognise.ts'
 import { answerBlob, type BlobRouteDeps } from './routes/blob.ts'
 import type { ManifestRoute } from './routes/manifest.ts'
 import type { ReferrersRoute } from './routes/referrers.ts'
@@ -51,7 +56,14 @@ type Exchange = {
   readonly outgoing: ServerResponse
   /** On the clock of `elapsed`. */
   readonly start: number
+  readonly facts: RequestFacts
+  /** Of who asks. */
+  readonly ring: Ring
 }
+
+/** The same for all requests of one listener. */
+type ListenerDeps = AppDeps & { readonly door: Door }
+
 /** What a request asks for, and of whom; or what there is to say where it asks for nothing. */
 export type Question =
   | {
@@ -73,31 +85,45 @@ type Answered = { readonly route: string; readonly answer: Answer | 'sent' }
  * The data listener: what containers are pulled through. Read-only, closed-world, one strict parser for every request.
  * What is warm is most of what is asked: it is answered without a promise, and before Hono makes a context for it.
  */
-export function createDataListener(deps: AppDeps): ListenHandler {
+export function createDataListener(app: AppDeps, door: Door): ListenHandler {
+  const deps = { ...app, door }
   const questions = new Questions(deps)
   const routes = getRequestListener(createRoutes(questions, deps).fetch, { overrideGlobalObjects: false })
   const written = new WrittenAnswers({ keepAliveSeconds: KEEP_ALIVE_MS / 1000, now: deps.now })
-  const heads = new KnownHeads<Warm>((warm, socket) => answersAgain(warm, socket, { ...deps, written }))
+  const heads = new KnownHeads<Head>((head, socket) => answersAgain(head, socket, { ...deps, written }))
   return {
     onConnection: (socket) => heads.watch(socket),
     onDrain: () => heads.stop(),
     onRequest(incoming, outgoing) {
-      const exchange = { incoming, outgoing, start: deps.elapsed() }
+      const exchange = exchangeOf(incoming, outgoing, deps)
       heads.noteRequest(incoming, outgoing)
+      if (door.isClosedTo(exchange.facts)) {
+        finish(exchange, { route: 'none', answer: challengeAnswer() }, deps)
+        return
+      }
       const warm = answersWarm(exchange, questions, deps)
-      if (warm !== undefined) heads.learn(incoming, outgoing, warm)
       // node:http waits for no promise; what fails inside has been answered and logged by the routes.
-      else void routes(incoming, outgoing)
+      if (warm === undefined) void routes(incoming, outgoing)
+      else if (isOnePiece(warm.answer, incoming.method ?? '')) heads.learn(incoming, outgoing, warm.head)
     },
   }
 }
 
-function createRoutes(questions: Questions, deps: AppDeps): Hono<{ Bindings: HttpBindings }> {
+function exchangeOf(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  { door, elapsed }: ListenerDeps,
+): Exchange {
+  const facts = requestFacts(incoming)
+  return { incoming, outgoing, start: elapsed(), facts, ring: door.ringOf(incoming.socket, facts) }
+}
+
+function createRoutes(questions: Questions, deps: ListenerDeps): Hono<{ Bindings: HttpBindings }> {
   const app = new Hono<{ Bindings: HttpBindings }>()
   const respond =
     (answered: (exchange: Exchange) => Answered | Promise<Answered>) =>
     async ({ env: { incoming, outgoing } }: { env: HttpBindings }): Promise<Response> => {
-      const exchange = { incoming, outgoing, start: deps.elapsed() }
+      const exchange = exchangeOf(incoming, outgoing, deps)
       return finish(exchange, await answered(exchange), deps)
     }
   // Trust, served on to those who verify for themselves: files of TUF repositories, and log entries.
@@ -178,10 +204,14 @@ export class Questions {
   }
 }
 
-/** A request for a manifest, all that its head says of it. Who sends it is another's word. */
-type Warm = {
+/** A request for a manifest, and the answer that it got. */
+type Warm = { readonly answer: Answer; readonly head: () => Head }
+
+/** All that the head of such a request says of it, kept for long. Who sends it is another's word, and so is the ring. */
+type Head = {
   readonly target: string
-  readonly request: Omit<RoutedRequest, 'client'>
+  readonly request: Omit<RoutedRequest, 'client' | 'ring'>
+  readonly facts: RequestFacts
   readonly reference: ManifestReference
 }
 
@@ -193,30 +223,36 @@ function answersWarm(exchange: Exchange, questions: Questions, deps: AppDeps): W
     const question = questions.read(incoming.url ?? '', headerOf(incoming, 'host'))
     if (question.kind !== 'asked' || question.target.kind !== 'manifest') return undefined
     const { reference } = question.target
-    const request = routedRequest(incoming, question)
+    const request = routedRequest(exchange, question)
     const answer = deps.manifest.answerWarm(request, reference)
     if (answer === undefined) return undefined
     finish(exchange, { route: 'manifest', answer }, deps)
-    return { target: incoming.url ?? '', request, reference }
+    const target = incoming.url ?? ''
+    return { answer, head: () => ({ target, request, facts: lastingFacts(incoming), reference }) }
   } catch {
     // The routes come upon the same, and report it.
     return undefined
   }
 }
 
-/** The same for a request that was read before: 3 to 10, the answer as it goes to the socket. */
+/**
+ * The same for a request that was read before: 3 to 10, the answer as it goes to the socket. Whatever there is to say at
+ * once is said: it has been counted as a pull, and would be once more by whoever asked again.
+ */
 function answersAgain(
-  { target, request, reference }: Warm,
-  { remoteAddress }: Socket,
-  deps: AppDeps & { written: WrittenAnswers },
+  { target, request, facts, reference }: Head,
+  socket: Socket,
+  deps: ListenerDeps & { written: WrittenAnswers },
 ): string | undefined {
   const start = deps.elapsed()
   try {
-    const client = remoteAddress ?? 'unknown'
-    const answer = deps.manifest.answerWarm({ ...request, client }, reference)
-    if (answer?.status !== 200) return undefined
+    const client = socket.remoteAddress ?? 'unknown'
+    const ring = deps.door.ringOf(socket, facts)
+    const answer = deps.manifest.answerWarm({ ...request, client, ring }, reference)
     const { method } = request
-    note({ method, target, client, start }, { route: 'manifest', status: 200, facts: answer.facts }, deps)
+    if (answer === undefined || !isOnePiece(answer, method)) return undefined
+    const { status, facts: answered } = answer
+    note({ method, target, client, ring, start }, { route: 'manifest', status, facts: answered }, deps)
     return deps.written.text(answer, method)
   } catch {
     return undefined
@@ -232,15 +268,16 @@ async function answerImage(exchange: Exchange, questions: Questions, deps: AppDe
     case 'malformed':
       return { route: 'none', answer: question.answer }
     case 'unrouted':
-      return { route: question.target.kind, answer: unrouted(incoming, question, deps) }
+      return { route: question.target.kind, answer: unrouted(exchange, question, deps) }
     case 'asked':
       return await answerCold(question, exchange, deps)
   }
 }
 
-async function answerCold(asked: Asked, { incoming, outgoing }: Exchange, deps: AppDeps): Promise<Answered> {
+async function answerCold(asked: Asked, exchange: Exchange, deps: AppDeps): Promise<Answered> {
   const { target, client } = asked
-  const request = routedRequest(incoming, asked)
+  const { outgoing } = exchange
+  const request = routedRequest(exchange, asked)
   switch (target.kind) {
     case 'manifest':
       return { route: 'manifest', answer: await deps.manifest.answer(request, target.reference) }
@@ -258,7 +295,7 @@ async function answerCold(asked: Asked, { incoming, outgoing }: Exchange, deps: 
 
 /** A registry that is not configured: a rule for all images may still forbid to look for it elsewhere. */
 function unrouted(
-  incoming: IncomingMessage,
+  { incoming, ring }: Exchange,
   { target, answer }: { target: Target; answer: Answer },
   { manifest }: AppDeps,
 ): Answer {
@@ -267,12 +304,13 @@ function unrouted(
   const asker = {
     method: incoming.method ?? '',
     fallsBack: fallsBack(ns, headerOf(incoming, 'user-agent')),
+    ring,
     repositoryName: [ns ?? prefix, name].filter((part) => part !== undefined).join('/'),
   }
   return manifest.final(answer, asker, reference)
 }
 
-function routedRequest(incoming: IncomingMessage, { target, repository, path }: Asked): RoutedRequest {
+function routedRequest({ incoming, ring }: Exchange, { target, repository, path }: Asked): RoutedRequest {
   return {
     method: incoming.method === 'HEAD' ? 'HEAD' : 'GET',
     repository,
@@ -282,35 +320,39 @@ function routedRequest(incoming: IncomingMessage, { target, repository, path }: 
     range: headerOf(incoming, 'range'),
     ifRange: headerOf(incoming, 'if-range'),
     client: incoming.socket.remoteAddress ?? 'unknown',
+    ring,
   }
 }
 
 /** 10. answer: written here and nowhere else, but for what was asked before in the same bytes. */
 function finish(
-  { incoming, outgoing, start }: Exchange,
+  { incoming, outgoing, start, ring }: Exchange,
   { route, answer }: Answered,
   deps: Pick<AppDeps, 'metrics' | 'requests' | 'elapsed'>,
 ): Response {
   const method = incoming.method ?? ''
   if (answer !== 'sent') sendAnswer(answer, outgoing, method)
-  const asked = { method, target: incoming.url, client: incoming.socket.remoteAddress, start }
+  const asked = { method, target: incoming.url, client: incoming.socket.remoteAddress, ring, start }
   const facts = answer === 'sent' ? undefined : answer.facts
   note(asked, { route, status: outgoing.statusCode, facts }, deps)
   return RESPONSE_ALREADY_SENT
 }
 
+type Noted = Pick<Exchange, 'ring' | 'start'> & {
+  readonly method: string
+  readonly target: string | undefined
+  readonly client: string | undefined
+}
+
 /** The one log line and the one count of the request. */
 function note(
-  {
-    method,
-    target,
-    client,
-    start,
-  }: { method: string; target: string | undefined; client: string | undefined; start: number },
+  { method, target, client, ring, start }: Noted,
   { route, status, facts }: { route: string; status: number; facts: Answer['facts'] },
   { metrics, requests, elapsed }: Pick<AppDeps, 'metrics' | 'requests' | 'elapsed'>,
 ): void {
   metrics.httpRequests.inc(route, method === 'GET' || method === 'HEAD' ? method : 'other', status)
   const ms = Math.round((elapsed() - start) * 1000) / 1000
-  requests.write({ method, target, route, status, client, ms, ...facts })
+  // As if there were no rings, where nobody has configured any.
+  const named = ring.name === DEFAULT_RING ? undefined : ring.name
+  requests.write({ method, target, route, status, client, ring: named, ms, ...facts })
 }

@@ -86,7 +86,7 @@ export function connectLogs(
   const limitMs = Math.min(LOOK_UP_LIMIT_MS, deadlines.pullMs / 2)
   const send = createLogSend(agent, `portcullis/${VERSION}`)
   const logs = [...trust.roots].flatMap(([name, root]): [string, RekorClient][] => {
-    const rekor = root.kind === 'keys' ? undefined : root.rekor
+    const rekor = 'rekor' in root ? root.rekor : undefined
     if (rekor === undefined) return []
     return [[name, createRekorClient({ ...rekor, send: guarded(name, send, watch, drills) })]]
   })

@@ -7,14 +7,19 @@ import { Judge, type JudgeDeps } from './judge.ts'
 import type { Fresh } from './judge-fresh.ts'
 import { ManifestError } from './oci/manifest-error.ts'
 import { OpenBudget } from './open-budget.ts'
-import type { IndexedPolicySet } from './policy/policy-index.ts'
+import type { Ring } from './policy/ring.ts'
 import type { Mode } from './policy/types.ts'
+import type { PoliciesInForce } from './policy-source/keeper.ts'
+import { decisionSource } from './policy-source/source.ts'
 import { Puller } from './pull.ts'
 import { observeGate, observeRetiring } from './record/observe-gate.ts'
 import { createRecorder } from './record/recorder.ts'
 import type { PullSeen, RecentPulls } from './replay.ts'
-import type { OpenTrust, TrustListener } from './trust/open.ts'
+import { rememberInRing, type InRing } from './rings/per-ring.ts'
+import { Sightings, type JudgedPull } from './sightings.ts'
+import type { TrustListener } from './trust/open.ts'
 import type { LogLookUp } from './trust/rekor/look-up.ts'
+import type { TrustSnapshot } from './trust/snapshot.ts'
 import { ManifestSource, type ManifestSourceDeps } from './upstream/manifest-source.ts'
 import type { Upstreams } from './upstream/types.ts'
 import { VerifiedBefore } from './verified-before.ts'
@@ -22,17 +27,16 @@ import type { Watch } from './watch.ts'
 import { strictestMode } from './wiring.ts'
 import type { VerificationRunner } from './work/runner.ts'
 
-/** The epoch that requests begin in now: the policies, bound to the newest trust. */
+/** The epoch that requests begin in now: the policies in force, bound to the newest trust. */
 export class CurrentEpoch {
-  readonly policies: IndexedPolicySet
+  #policies: PoliciesInForce | undefined
   #epoch: Epoch | undefined
 
-  constructor(policies: IndexedPolicySet) {
-    this.policies = policies
-  }
-
-  begin({ keeper }: OpenTrust): void {
-    this.#epoch = createEpoch(this.policies, keeper.snapshot)
+  /** From now on. What began before ends under what it began with. */
+  begin(policies: PoliciesInForce, trust: TrustSnapshot): void {
+    const { set, origin } = policies
+    this.#policies = policies
+    this.#epoch = createEpoch(set, trust, origin === undefined ? undefined : decisionSource(origin))
   }
 
   get(): Epoch {
@@ -45,7 +49,8 @@ export class CurrentEpoch {
     return {
       ...listener,
       onKeeper: (event) => {
-        if (event.kind === 'changed') this.#epoch = createEpoch(this.policies, event.snapshot)
+        if (event.kind === 'changed' && this.#policies !== undefined)
+          this.begin(this.#policies, event.snapshot)
         listener.onKeeper(event)
       },
     }
@@ -63,6 +68,7 @@ export type CoreParts = {
   readonly time: {
     readonly now: () => Date
     readonly elapsed: () => number
+    readonly pause: () => Promise<void>
     readonly workLimit: () => AbortSignal
     readonly revalidationLimit: () => AbortSignal
   }
@@ -74,7 +80,9 @@ export type Core = Fresh & {
   readonly gate: Gate
   readonly puller: Puller
   readonly admissions: Admissions
-  readonly modeOf: (repositoryName: string) => Mode
+  readonly modeOf: (repositoryName: string, ring: Ring) => Mode
+  readonly inRing: InRing
+  readonly sightings: Sightings
   /** A judge without memory. */
   readonly fresh: () => Fresh
   /** Writes what is only in memory. */
@@ -100,16 +108,33 @@ export function createCore(config: Config, parts: CoreParts): Core {
   // What it finds out is told to nobody.
   const fresh = (): Fresh => judging({ peek: (...image) => gate.peek(...image), noteJudged: () => undefined })
   const recorder = createRecorder({ state, log, metrics, now: time.now })
-  const modeOf = (name: string): Mode => strictestMode(current.policies, epoch().matching(name))
+  const modeOf = (name: string, ring: Ring): Mode => {
+    const now = epoch()
+    const rules = { policies: now.matching(name), revocations: now.revoking(name) }
+    return strictestMode(now.policies, rules, ring)
+  }
+  const inRing = rememberInRing()
   const onRetiring = observeRetiring(metrics)
-  const onPull = (pull: PullSeen): void => parts.recent.note(pull)
+  const sightings = new Sightings({
+    state,
+    nowMs: () => time.now().getTime(),
+    pause: time.pause,
+    onError: (error) => watch.onError(error),
+    onLost: (pulls) => metrics.pullsNotCounted.inc(pulls),
+  })
+  const onPull = (pull: PullSeen & JudgedPull): void => {
+    parts.recent.note(pull)
+    sightings.note(pull)
+  }
   return {
     manifests,
     judge,
     gate,
-    puller: new Puller({ manifests, judge, gate, state, recorder, onRetiring, onPull, modeOf }),
+    puller: new Puller({ manifests, judge, gate, state, recorder, onRetiring, onPull, modeOf, inRing }),
     admissions: new Admissions({ ...common, judge, recorder, onError: (error) => watch.onError(error) }),
     modeOf,
+    inRing,
+    sightings,
     fresh,
     flush() {
       recorder.flush()

@@ -1,20 +1,21 @@
 import { performance } from 'node:perf_hooks'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AdminDeps } from './admin.ts'
 import type { AppDeps } from './app.ts'
 import { createBlobService } from './blob.ts'
 import type { Config } from './config/schema.ts'
-import { loadPolicyDirectory } from './config/policy-files.ts'
 import { connectLogs, connectUpstreams, openStore, type Store } from './connect.ts'
 import { Drills } from './drill.ts'
 import { createCore, CurrentEpoch, type Core } from './core.ts'
-import { keyReferencesOf } from './policy/bind.ts'
-import type { IndexedPolicySet } from './policy/policy-index.ts'
-import { problemText } from './policy/problem.ts'
+import { openPolicies } from './policies.ts'
+import type { PolicyKeeper } from './policy-source/keeper.ts'
 import type { Puller } from './pull.ts'
 import type { Logger } from './record/log.ts'
 import { observePull } from './record/observe-pull.ts'
 import { createJudgeFresh } from './judge-fresh.ts'
 import { RecentPulls } from './replay.ts'
+import { compileRings, type Rings } from './rings/recognise.ts'
+import { noteStages, ringOrder } from './rollout/stages.ts'
 import { ManifestRoute, type ManifestRouteDeps } from './routes/manifest.ts'
 import { createReferrersRoute } from './routes/referrers.ts'
 import { StoreError } from './store/error.ts'
@@ -22,8 +23,8 @@ import { openTrust, type OpenTrust } from './trust/open.ts'
 import { TrustError } from './trust/trust-error.ts'
 import { createRouter } from './upstream/route.ts'
 import { createWatch, type Watch } from './watch.ts'
-import { countLoaded, loadTls, routeTable, tufRepositories } from './wiring.ts'
-import { createVerificationRunner } from './work/runner.ts'
+import { loadListeners, routeTable, tufRepositories, type DataListener } from './wiring.ts'
+import { createVerificationRunner, type VerificationRunner } from './work/runner.ts'
 
 /** Everything that runs, built once from the configuration. Nothing else in the project makes one of these. */
 export type Deps = {
@@ -31,9 +32,11 @@ export type Deps = {
   readonly admin: Omit<AdminDeps, 'readiness'>
   readonly puller: Puller
   readonly log: Logger
-  readonly policies: IndexedPolicySet
+  readonly policies: PolicyKeeper
   readonly trust: OpenTrust['keeper']
-  readonly tls: { cert: string; key: string } | undefined
+  /** Where clients pull; `listen.data` first. */
+  readonly listeners: readonly DataListener[]
+  readonly rings: Rings
   close(): Promise<void>
 }
 
@@ -49,15 +52,15 @@ const REVALIDATION_LIMIT_MS = 2_000
 const FLUSH_INTERVAL_MS = 10_000
 /** How often it is looked whether something of trust is due or has ended. */
 const TRUST_INTERVAL_MS = 5_000
+/** How often policies that were never had are asked for: until then every image is held. */
+const HELD_INTERVAL_MS = 5_000
 /** What was never had is asked for before the first request, but no longer than this. */
 const FIRST_TRUST_LIMIT_MS = 5_000
 
 /** Builds everything or nothing: what is wrong with trust, policies or the data directory comes back in words. */
 export async function createDeps(config: Config): Promise<DepsResult> {
-  const policies = await loadPolicyDirectory(config)
-  if (!policies.ok) return { ok: false, problems: policies.problems.map(problemText) }
   try {
-    return { ok: true, deps: await open(config, policies.set) }
+    return await open(config)
   } catch (error) {
     if (error instanceof StoreError || error instanceof TrustError)
       return { ok: false, problems: [error.message] }
@@ -69,6 +72,7 @@ export async function createDeps(config: Config): Promise<DepsResult> {
 const TIME = {
   now: readClock(),
   elapsed: () => performance.now(),
+  pause: async () => await nextTurn(),
   workLimit: () => AbortSignal.timeout(WORK_LIMIT_MS),
   revalidationLimit: () => AbortSignal.timeout(REVALIDATION_LIMIT_MS),
 }
@@ -83,32 +87,47 @@ function readClock(): () => Date {
   }
 }
 
-/** What can fail comes first, and what was opened by then is closed again. */
-async function open(config: Config, policies: IndexedPolicySet): Promise<Deps> {
+/** What was opened is closed again where something after it fails. */
+async function open(config: Config): Promise<DepsResult> {
   const watch = createWatch(config, TIME.now)
   const drills = new Drills({ now: TIME.now, onEvent: (event) => watch.onDrill(event) })
-  const tls = await loadTls(config)
+  const rings = compileRings(config.rings)
+  const listeners = await loadListeners(config, rings)
+  await using opened = new AsyncDisposableStack()
+  opened.defer(() => watch.flush())
   const store = await openStore(config, watch, TIME.now)
-  const current = new CurrentEpoch(policies)
-  try {
-    const trust = await openTrust(config, {
-      references: keyReferencesOf(policies),
-      listener: current.following(watch.trustListener),
-      guard: (dependency) => drills.guard(dependency),
-      now: TIME.now,
-      elapsed: TIME.elapsed,
-      random: Math.random,
-    })
-    current.begin(trust)
-    if (config.trust.refresh === 'on') {
-      await trust.keeper.refresh('missing', AbortSignal.timeout(FIRST_TRUST_LIMIT_MS))
-    }
-    return build(config, { watch, drills, store, trust, current, tls })
-  } catch (error) {
-    store.state.close()
-    store.unlock()
-    throw error
+  opened.defer(() => store.unlock())
+  opened.defer(() => store.state.close())
+  opened.defer(async () => await store.content.close())
+  const current = new CurrentEpoch()
+  const trust = await openTrust(config, {
+    references: [],
+    listener: current.following(watch.trustListener),
+    guard: (dependency) => drills.guard(dependency),
+    now: TIME.now,
+    elapsed: TIME.elapsed,
+    random: Math.random,
+  })
+  opened.defer(async () => await trust.close())
+  if (config.trust.refresh === 'on') {
+    await trust.keeper.refresh('missing', AbortSignal.timeout(FIRST_TRUST_LIMIT_MS))
   }
+  const upstreams = connectUpstreams(config, watch, drills)
+  opened.defer(async () => await upstreams.close())
+  const runner = createVerificationRunner()
+  opened.defer(async () => await runner.close())
+  const policies = await openPolicies(config, {
+    trust,
+    upstreams,
+    runner,
+    current,
+    watch,
+    now: TIME.now,
+    noteStages: (set) => noteStages(set, TIME.now(), { rings: ringsInOrder(config), state: store.state }),
+  })
+  if (!policies.ok) return policies
+  const parts = { watch, drills, store, trust, current, upstreams, runner, policies: policies.keeper }
+  return { ok: true, deps: build(config, { ...parts, listeners, rings }, opened.move()) }
 }
 
 type Opened = {
@@ -117,16 +136,16 @@ type Opened = {
   readonly store: Store
   readonly trust: OpenTrust
   readonly current: CurrentEpoch
-  readonly tls: Deps['tls']
-}
+  readonly upstreams: ReturnType<typeof connectUpstreams>
+  readonly runner: VerificationRunner
+} & Pick<Deps, 'listeners' | 'rings' | 'policies'>
 
-function build(config: Config, opened: Opened): Deps {
-  const { watch, drills, trust, current, store } = opened
+function build(config: Config, opened: Opened, closing: AsyncDisposableStack): Deps {
+  const { watch, drills, trust, current, store, upstreams, runner, policies, ...doors } = opened
   const { log, metrics } = watch
   const { content, state } = store
-  const upstreams = connectUpstreams(config, watch, drills)
   const logs = connectLogs(config, watch, { drills, state })
-  const runner = createVerificationRunner()
+  closing.defer(async () => await logs.close())
   const recent = new RecentPulls(Date.now)
   const core = createCore(config, {
     watch,
@@ -138,11 +157,14 @@ function build(config: Config, opened: Opened): Deps {
     recent,
     time: TIME,
   })
-  const { judge, gate, puller, modeOf } = core
+  const { gate, puller, modeOf } = core
   const blobs = createBlobService({ content, onEvent: ({ kind }) => metrics.blobReads.inc({ kind }) })
   const deadline = () => AbortSignal.timeout(config.deadlines.pullMs)
+  closing.defer(async () => await blobs.close())
+  closing.defer(() => core.flush())
+  closing.defer(() => core.sightings.flush())
   const keeping = keepUp(config, opened, core)
-  countLoaded(metrics, current.policies)
+  closing.defer(async () => await keeping.stop())
   watch.trust.watch(() => trust.keeper.status())
 
   return {
@@ -150,7 +172,7 @@ function build(config: Config, opened: Opened): Deps {
       ...watch,
       router: createRouter(routeTable(config), config.defaultUpstream ?? undefined),
       manifest: new ManifestRoute({ ...config.refusals, ...watching(watch), puller, modeOf, deadline }),
-      blob: { blobs, judge, gate, state, modeOf, metrics, runner, deadline, upstreams: config.upstreams },
+      blob: { ...core, blobs, state, metrics, runner, deadline, upstreams: config.upstreams },
       referrers: createReferrersRoute({ runner, workLimit: deadline }),
       tuf: tufRepositories(config, trust),
       logEntries: state,
@@ -163,48 +185,71 @@ function build(config: Config, opened: Opened): Deps {
       metrics,
       names: new Set(config.listen.admin.names),
       trust: trust.keeper,
+      policies,
+      rollout: rolloutOf(config, opened, core),
       drill: { drills, recent, judgeFresh: createJudgeFresh(core.fresh, gate), replayLimit: TIME.workLimit },
     },
     puller,
     log,
-    policies: current.policies,
+    policies,
     trust: trust.keeper,
-    tls: opened.tls,
-    async close() {
-      await keeping.stop()
-      core.flush()
-      await blobs.close()
-      await Promise.all([runner.close(), upstreams.close(), logs.close(), trust.close(), content.close()])
-      state.close()
-      store.unlock()
-      watch.flush()
-    },
+    ...doors,
+    close: async () => await closing.disposeAsync(),
+  }
+}
+
+function ringsInOrder({ rings }: Config): readonly string[] {
+  return ringOrder(rings.map(({ name }) => name))
+}
+
+function rolloutOf(config: Config, { policies, store }: Opened, { sightings }: Core): AdminDeps['rollout'] {
+  return {
+    policies: () => policies.inForce.set,
+    rings: ringsInOrder(config),
+    state: store.state,
+    settle: async () => await sightings.write(),
+    now: TIME.now,
+    pause: TIME.pause,
   }
 }
 
 /** What goes on beside requests: trust is renewed, what was let pass is judged again, what is only in memory is written. */
 function keepUp(
   config: Config,
-  { watch, trust }: Opened,
-  { admissions, flush }: Core,
+  { watch, trust, policies }: Opened,
+  { admissions, sightings, flush }: Core,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController()
   let reviewing: Promise<void> = Promise.resolve()
+  let looking: Promise<void> = Promise.resolve()
+  const lookAtPolicies = (): void => {
+    const signal = AbortSignal.any([stopping.signal, TIME.workLimit()])
+    looking = policies.tick(signal).catch((error: unknown) => watch.onError(error))
+  }
   const timers = [
     setInterval(flush, FLUSH_INTERVAL_MS),
+    setInterval(() => {
+      sightings.write().catch((error: unknown) => watch.onError(error))
+    }, FLUSH_INTERVAL_MS),
     setInterval(() => {
       reviewing = admissions.run(stopping.signal).catch((error: unknown) => watch.onError(error))
     }, config.outages.reviewEveryMs),
     ...(config.trust.refresh === 'on'
       ? [setInterval(() => trust.keeper.tick(stopping.signal), TRUST_INTERVAL_MS)]
       : [setInterval(() => trust.keeper.look(), TRUST_INTERVAL_MS)]),
+    ...(policies.lookEveryMs === undefined ? [] : [setInterval(lookAtPolicies, policies.lookEveryMs)]),
+    setInterval(() => {
+      if (policies.inForce.origin === undefined) lookAtPolicies()
+    }, HELD_INTERVAL_MS),
   ]
+  // What was kept may be old by now.
+  if (policies.readAt === undefined) lookAtPolicies()
   for (const timer of timers) timer.unref()
   return {
     async stop() {
       for (const timer of timers) clearInterval(timer)
       stopping.abort()
-      await reviewing
+      await Promise.all([reviewing, looking])
     },
   }
 }

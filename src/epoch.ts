@@ -1,6 +1,6 @@
 import { bindPolicies } from './policy/bind.ts'
-import { policiesFor, type IndexedPolicySet } from './policy/policy-index.ts'
-import type { Policy } from './policy/types.ts'
+import { policiesFor, revocationsFor, type IndexedPolicySet } from './policy/policy-index.ts'
+import type { Policy, Revocation } from './policy/types.ts'
 import type { TrustSnapshot } from './trust/snapshot.ts'
 
 /**
@@ -12,29 +12,35 @@ export type Epoch = {
   readonly policies: IndexedPolicySet
   /** Every policy that matches `registry/name`. */
   matching(repositoryName: string): readonly Policy[]
+  /** Every revocation likewise. */
+  revoking(repositoryName: string): readonly Revocation[]
   readonly trust: TrustSnapshot
   /** Two epochs with one key come to the same verdicts. */
   readonly key: string
   readonly policyVersion: string
+  /** What the policies come from, where a record names that beside their version: the signed bundle. */
+  readonly policySource?: string | undefined
   readonly trustVersion: string
 }
 
 /** The versions that a record of a verdict names. */
-export type EpochVersions = Pick<Epoch, 'policyVersion' | 'trustVersion'>
+export type EpochVersions = Pick<Epoch, 'policyVersion' | 'policySource' | 'trustVersion'>
 
-export function createEpoch(set: IndexedPolicySet, trust: TrustSnapshot): Epoch {
+export function createEpoch(set: IndexedPolicySet, trust: TrustSnapshot, policySource?: string): Epoch {
   const policies = bindPolicies(set, trust)
   const [policyVersion, trustVersion] = [set.version, trust.version]
   return {
     policies,
     matching: (repositoryName) => policiesFor(policies, repositoryName),
+    revoking: (repositoryName) => revocationsFor(policies, repositoryName),
     trust,
-    key: `${policyVersion} ${trustVersion}`,
+    key: [policyVersion, trustVersion, policySource].filter((part) => part !== undefined).join(' '),
     policyVersion,
+    policySource,
     trustVersion,
   }
 }
 
-export function versionsOf({ policyVersion, trustVersion }: EpochVersions): EpochVersions {
-  return { policyVersion, trustVersion }
+export function versionsOf({ policyVersion, policySource, trustVersion }: EpochVersions): EpochVersions {
+  return { policyVersion, policySource, trustVersion }
 }

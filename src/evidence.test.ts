@@ -40,6 +40,13 @@ const manifest = {
   parsed: { ok: false, message: 'is of no account here' },
 } as const
 
+/** What these policies judge the image by, beside its evidence. */
+function rules(policies: readonly Policy[]) {
+  const image = { ...REPOSITORY, digest: SUBJECT }
+  const none = { revocations: [], manifestReasons: [] }
+  return { ...none, policies, image, unmatched: 'enforce', now: new Date() } as const
+}
+
 suite('evidence without its log entry', () => {
   const agent = new Agent()
   const runner = createVerificationRunner()
@@ -107,11 +114,11 @@ suite('evidence without its log entry', () => {
     const judge = async (kind: UnloggedKind): Promise<Verdict['kind'] | undefined> => {
       const policies = [policyFor(kind, minted)]
       const verdict = (evidence: Awaited<ReturnType<typeof gatherEvidence>>) =>
-        decide({ policies, unmatched: 'enforce', manifestReasons: [], ...evidence }).results[0]?.verdict.kind
+        decide({ ...rules(policies), ...evidence }).results[0]?.verdict.kind
       const isEnough = (evidence: Awaited<ReturnType<typeof gatherEvidence>>) =>
         verdict(evidence) === 'satisfied'
       const subject = { repository: REPOSITORY, manifest, timings: {} }
-      return verdict(await gatherEvidence(subject, { policies, isEnough }, deps))
+      return verdict(await gatherEvidence(subject, { ...rules(policies), isEnough }, deps))
     }
     return { deps, judge, state, stop: () => state.close() }
   }
@@ -223,8 +230,12 @@ suite('evidence without its log entry', () => {
     const process = start('schemes.db', false)
     for (const policies of [[byDefault], [byPss], [byDefault, byPss], [byPss, byDefault]]) {
       const subject = { repository: REPOSITORY, manifest, timings: {} }
-      const evidence = await gatherEvidence(subject, { policies, isEnough: () => false }, process.deps)
-      const { results } = decide({ policies, unmatched: 'enforce', manifestReasons: [], ...evidence })
+      const evidence = await gatherEvidence(
+        subject,
+        { ...rules(policies), isEnough: () => false },
+        process.deps,
+      )
+      const { results } = decide({ ...rules(policies), ...evidence })
       for (const { policy, verdict } of results)
         assert.equal(verdict.kind, policy === 'pss' ? 'satisfied' : 'violated')
     }

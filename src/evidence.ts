@@ -1,8 +1,10 @@
 import { DEPENDENCY_OF } from './cause.ts'
 import { discover } from './discover/discover.ts'
 import type { Discovery } from './discover/types.ts'
+import { encodeFindings, trustedText, type VerifiedWith } from './findings.ts'
 import type { Repository } from './oci/reference.ts'
-import type { Authority, Policy } from './policy/types.ts'
+import { evidenceDenials } from './policy/revocation.ts'
+import type { Authority, ImageFacts, Policy, Revocation } from './policy/types.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { StateStore } from './store/types.ts'
 import type { TrustSnapshot } from './trust/snapshot.ts'
@@ -12,7 +14,7 @@ import type { LogLookUp } from './trust/rekor/look-up.ts'
 import { logsNeeded } from './trust/rekor/wanted.ts'
 import type { FetchedManifest } from './upstream/manifest-source.ts'
 import type { Upstreams } from './upstream/types.ts'
-import type { Candidate, PublicKey, TrustRoot } from './verify/types.ts'
+import type { Candidate, PublicKey } from './verify/types.ts'
 import { promisedIndex } from './verify/log-entry-json.ts'
 import { keyName } from './verify/public-key.ts'
 import { candidateKey } from './verify/unlogged.ts'
@@ -21,7 +23,7 @@ import type { VerificationRunner } from './work/runner.ts'
 export type EvidenceDeps = {
   trust: TrustSnapshot
   upstreams: Upstreams
-  state: Pick<StateStore, 'getEvidence' | 'setEvidence' | 'setLogEntry'>
+  state: Pick<StateStore, 'getEvidence' | 'setEvidence' | 'setFindings' | 'setLogEntry'>
   /** Undefined: log entries come with the evidence or not at all. */
   lookUp?: LogLookUp | undefined
   runner: VerificationRunner
@@ -43,40 +45,63 @@ export type Evidence = Findings
 
 export const NO_EVIDENCE: Evidence = { verified: [], failures: [], missing: [] }
 
+/** Who asks for evidence, and when what is known is enough. */
+export type Asked = {
+  readonly image: ImageFacts
+  readonly policies: readonly Policy[]
+  readonly revocations: readonly Revocation[]
+  readonly isEnough: (evidence: Evidence) => boolean
+}
+
 const MERGED_CANDIDATES_MAX = 128
 
-/**
- * Steps 5 and 6: what was found before, if that is enough for the caller, else that and what upstream has now, and the
- * log entries that are missing from it. Evidence proves itself, whenever it was found: what is at hand and suffices
- * needs neither upstream nor log.
- */
+/** Steps 5 and 6. What is found is remembered where nothing is missing from it, for those who ask what if. */
 export async function gatherEvidence(
-  { repository, manifest, timings }: EvidenceSubject,
-  { policies, isEnough }: { policies: readonly Policy[]; isEnough: (evidence: Evidence) => boolean },
+  subject: EvidenceSubject,
+  asked: Asked,
   deps: EvidenceDeps,
 ): Promise<Evidence> {
-  const input = { subject: manifest.digest, artifact: manifest.bytes, ...trustedBy(policies, deps.trust) }
+  const evidence = await gather(subject, asked, deps)
+  if (evidence.missing.length === 0) {
+    const { repository, manifest } = subject
+    const findings = encodeFindings({ ...evidence, manifestReasons: [] }, trustedText(trustedBy(asked, deps)))
+    deps.state.setFindings(repository, manifest.digest, findings)
+  }
+  return evidence
+}
+
+/**
+ * What was found before, if that is enough for the caller, else that and what upstream has now, and the log entries that
+ * are missing from it. Evidence proves itself, whenever it was found: what is at hand and suffices needs neither upstream
+ * nor log.
+ */
+async function gather(
+  { repository, manifest, timings }: EvidenceSubject,
+  asked: Asked,
+  deps: EvidenceDeps,
+): Promise<Evidence> {
+  const { isEnough } = asked
+  const { roots, keys, logsToAsk } = trustedBy(asked, deps)
+  const input = { subject: manifest.digest, artifact: manifest.bytes, roots, keys }
   const to = { ...deps, timings }
-  const verify = (found: Discovery, logsToAsk?: readonly string[]) =>
+  const verify = (found: Discovery, logs: readonly string[] = []) =>
     timed('verify', to, () =>
-      verifyFound(found, logsToAsk === undefined ? input : { ...input, logsToAsk }, deps),
+      verifyFound(found, logs.length === 0 ? input : { ...input, logsToAsk: logs }, deps),
     )
   const stored = deps.state.getEvidence(repository, manifest.digest)?.discovery
-  if (stored !== undefined) {
-    const evidence = await verify(stored)
-    if (isEnough(evidence)) return evidence
-  }
+  const before = stored === undefined ? NO_EVIDENCE : await verify(stored)
+  if (stored !== undefined && isEnough(before)) return before
   const client = deps.upstreams.client(repository.registry)
-  if (client === undefined) return NO_EVIDENCE
+  if (client === undefined) return before
   const source = { client, reader: deps.runner }
   const fresh = await timed('discover', to, () =>
     discover(manifest.digest, repository, source, deps.workLimit()),
   )
   const found = merge(fresh, stored)
-  const known = await verify(found, logsToAsk(policies, deps))
+  const known = await verify(found, logsToAsk)
   const { candidates, findings: evidence } = isEnough(known)
     ? { candidates: found.candidates, findings: known }
-    : await timed('look-up', to, () => lookUpEntries({ found, known, policies, verify }, deps))
+    : await timed('look-up', to, () => lookUpEntries({ ...asked, found, known, verify }, deps))
   // Absence is only kept where everything was looked at; what is enough is enough, whatever else there may be.
   if (found.failures.length === 0 || isEnough(evidence)) {
     deps.state.setEvidence(repository, manifest.digest, { ...found, candidates, failures: [] }, deps.now())
@@ -84,20 +109,20 @@ export async function gatherEvidence(
   return evidence
 }
 
-type LookUpInput = {
+type LookUpInput = Pick<Asked, 'image' | 'policies'> & {
   readonly found: Discovery
   readonly known: Evidence
-  readonly policies: readonly Policy[]
   readonly verify: (found: Discovery) => Promise<Evidence>
 }
 
 async function lookUpEntries(
-  { found, known, policies, verify }: LookUpInput,
-  { lookUp, state }: EvidenceDeps,
+  { found, known, policies, image, verify }: LookUpInput,
+  { lookUp, state, now }: EvidenceDeps,
 ): ReturnType<typeof completeWithEntries> {
   if (lookUp === undefined) return { candidates: found.candidates, findings: known }
   return await completeWithEntries(found.candidates, known, policies, {
     lookUp,
+    occasion: { image, now: now() },
     verify: (candidate) => verify({ candidates: [candidate], rejected: [], failures: [] }),
     keep: (log, entry) => {
       // No index: cannot be asked for by one.
@@ -105,12 +130,6 @@ async function lookUpEntries(
       state.setLogEntry(log, entry.leafHash, { logIndex, json: entry.json })
     },
   })
-}
-
-/** Undefined where no log could help. */
-function logsToAsk(policies: readonly Policy[], { lookUp }: EvidenceDeps): readonly string[] | undefined {
-  const names = lookUp === undefined ? [] : [...logsNeeded(policies)].filter((name) => lookUp.has(name))
-  return names.length === 0 ? undefined : names
 }
 
 type Input = Parameters<VerificationRunner['verify']>[1]
@@ -160,22 +179,32 @@ function merge(found: Discovery, stored: Discovery | undefined): Discovery {
   return { ...found, candidates: [...known, ...older].slice(0, MERGED_CANDIDATES_MAX) }
 }
 
-function trustedBy(
-  policies: readonly Policy[],
-  trust: TrustSnapshot,
-): { roots: readonly TrustRoot[]; keys: readonly PublicKey[] } {
+/**
+ * What evidence is verified with: all that a policy counts, and all that a revocation denies. Else what is revoked could
+ * hide behind what is not.
+ */
+export function trustedBy(
+  { policies, revocations }: Pick<Asked, 'policies' | 'revocations'>,
+  { trust, lookUp }: Pick<EvidenceDeps, 'trust' | 'lookUp'>,
+): Required<VerifiedWith> {
   const authorities = policies.filter(({ mode }) => mode !== 'off').flatMap((policy) => policy.authorities)
-  return { roots: rootsOf(authorities, trust), keys: keysOf(authorities) }
+  const denials = evidenceDenials(revocations)
+  const names = new Set([...authorities.flatMap(rootOf), ...denials.map(({ trustRoot }) => trustRoot)])
+  const denied = denials.flatMap((denial) => (denial.kind === 'key' ? (denial.key ?? []) : []))
+  const keys = [...authorities.flatMap(keysOf), ...denied]
+  return {
+    // Policies load only with the roots that they need; a key that needs no log entry may name one that is not there.
+    roots: [...names].flatMap((name) => trust.roots.get(name) ?? []),
+    // A key under two schemes is verified with under both: each policy counts what its own accepts.
+    keys: [...new Map(keys.map((key) => [keyName(key), key])).values()],
+    logsToAsk: lookUp === undefined ? [] : [...logsNeeded(policies)].filter((name) => lookUp.has(name)),
+  }
 }
 
-/** Policies load only with the roots that they need; a key that needs no log entry may name one that is not there. */
-function rootsOf(authorities: readonly Authority[], trust: TrustSnapshot): readonly TrustRoot[] {
-  const names = new Set(authorities.map(({ signer }) => signer.trustRoot))
-  return [...names].flatMap((name) => trust.roots.get(name) ?? [])
+function rootOf({ signer }: Authority): readonly string[] {
+  return signer.kind === 'static' ? [] : [signer.trustRoot]
 }
 
-/** A key under two schemes is verified with under both: each policy counts what its own accepts. */
-function keysOf(authorities: readonly Authority[]): readonly PublicKey[] {
-  const keys = authorities.flatMap(({ signer }) => (signer.kind === 'key' ? signer.keys : []))
-  return [...new Map(keys.map(({ key }) => [keyName(key), key])).values()]
+function keysOf({ signer }: Authority): readonly PublicKey[] {
+  return signer.kind === 'key' ? signer.keys.map(({ key }) => key) : []
 }

@@ -1,74 +1,12 @@
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { test } from 'node:test'
-import { Gate, isVouchedFor, type GateEvent, type Trial } from './gate.ts'
+import { isVouchedFor, type Trial } from './gate.ts'
 import type { Digest } from './oci/digest.ts'
-import { OpenBudget } from './open-budget.ts'
-import type { Judgement, Outcome, Stance, Verdict } from './policy/types.ts'
+import type { Verdict } from './policy/types.ts'
 import { StoreError } from './store/error.ts'
-import { digest, openState, refuseWrites, repository } from './store/testing/state.ts'
-import { VerifiedBefore } from './verified-before.ts'
-
-const MINUTE = 60_000
-const APP = repository('acme/app')
-const ELSEWHERE = { registry: 'quay.io', name: 'acme/app' }
-const INDEX = digest('index')
-const CHILD = digest('child')
-const OTHER = digest('other')
-
-const VERDICTS: Readonly<Record<Verdict['kind'], Verdict>> = {
-  satisfied: { kind: 'satisfied', by: [] },
-  violated: { kind: 'violated', reasons: [] },
-  undetermined: { kind: 'undetermined', causes: [{ dependency: 'registry', message: 'timed out' }] },
-}
-
-function judged(kind: Verdict['kind'], stance: Stance = 'open'): Judgement {
-  const rest = { version: 'v1', mode: 'enforce', stance, runbook: undefined } as const
-  return { results: [{ policy: 'signed', ...rest, verdict: VERDICTS[kind] }] }
-}
-
-function setUp(opened = openState()) {
-  const { clock, state, database } = opened
-  const now = () => new Date(clock.ms)
-  const epoch = { key: 'one' }
-  const events: GateEvent[] = []
-  const gate = new Gate({
-    epoch: () => epoch,
-    state,
-    before: new VerifiedBefore({ state, now, lastVerifiedMaxAgeMs: 60 * MINUTE }),
-    budget: new OpenBudget({ state, now, openImagesMax: 1, openForMs: 10 * MINUTE }),
-    now,
-    onEvent: (event) => events.push(event),
-  })
-  const pulls: { count: number; recorded: string[] } = { count: 0, recorded: [] }
-  /** A pull as the puller does it. */
-  const pull = (image: Digest, judgement: Judgement, client = '10.0.0.1'): Outcome => {
-    const decision = `d${++pulls.count}`
-    const record = () => void pulls.recorded.push(decision)
-    const outcome = gate.outcome(APP, image, judgement)
-    if (outcome.kind === 'serve' && outcome.admitted.length > 0) {
-      const { admitted } = outcome
-      gate.admit({ repository: APP, digest: image, judgement, admitted, decision, client }, record)
-    }
-    return outcome
-  }
-  const satisfy = (image: Digest) => {
-    gate.noteServed(APP, image, judged('satisfied'))
-    gate.flush()
-  }
-  state.addClosure(APP, INDEX, { children: [CHILD], blobs: [], isEvidence: false })
-  const kinds = () => events.map(({ kind }) => kind).filter((kind) => kind !== 'waiting')
-  const restart = () => {
-    const next = openState({ database })
-    next.clock.ms = clock.ms
-    return setUp(next)
-  }
-  return { gate, pull, pulls, satisfy, restart, kinds, events, epoch, clock, state, database }
-}
-
-function admittedBy(outcome: Outcome): string {
-  return outcome.kind === 'serve' ? outcome.admitted.map(({ by }) => by).join() : outcome.kind
-}
+import { refuseWrites } from './store/testing/state.ts'
+import { admittedBy, APP, CHILD, ELSEWHERE, INDEX, judged, MINUTE, OTHER, setUp } from './testing/gate.ts'
 
 test('an image that nobody could judge passes within the budget, and is on the disk when it does', () => {
   const { pull, state, kinds } = setUp()
@@ -171,27 +109,6 @@ test('a disk that refuses: the admission throws, and nothing is admitted afterwa
   assert.equal(gate.admittedLately(APP, INDEX), undefined)
 })
 
-test('the same client and image are told of once a minute, another client at once', () => {
-  const { pull, kinds, state, clock } = setUp()
-  for (let repeat = 0; repeat < 3; repeat++) pull(INDEX, judged('undetermined'))
-  assert.equal(kinds().length, 1)
-  pull(INDEX, judged('undetermined'), '10.0.0.2')
-  clock.ms += MINUTE
-  pull(INDEX, judged('undetermined'))
-  assert.equal(kinds().length, 3)
-  assert.equal(state.openAdmissions()[0]?.count, 3)
-})
-
-test('an image pulled again at once in another outage is recorded again', () => {
-  const { gate, pull, state, clock } = setUp()
-  pull(INDEX, judged('undetermined'))
-  const [admission] = state.openAdmissions()
-  assert.ok(admission)
-  gate.close(admission, { at: new Date(clock.ms), verdict: 'satisfied', reason: 'by signed' })
-  pull(INDEX, judged('undetermined'))
-  assert.equal(state.openAdmissions().length, 1)
-})
-
 test('blobs of a pull that was just admitted need no judgement: in the same epoch, for a minute, unless refused', () => {
   const { gate, pull, epoch, clock } = setUp()
   const judgement = judged('undetermined')
@@ -204,46 +121,6 @@ test('blobs of a pull that was just admitted need no judgement: in the same epoc
   assert.equal(gate.admittedLately(APP, INDEX), undefined)
   clock.ms -= MINUTE
   gate.noteJudged(APP, INDEX, judged('violated'))
-  assert.equal(gate.admittedLately(APP, INDEX), undefined)
-})
-
-test('an admission that turns out violated is told before it is closed, and the image is held from then on', () => {
-  const { gate, pull, events, state, database, clock } = setUp()
-  pull(INDEX, judged('undetermined'))
-  const [admission] = state.openAdmissions()
-  assert.ok(admission)
-  const finding = { at: new Date(clock.ms), verdict: 'violated', reason: 'no signature' } as const
-  const allow = refuseWrites(database)
-  assert.throws(() => gate.close(admission, finding), StoreError)
-  allow()
-  assert.deepEqual(events.at(-1), { kind: 'judged', admission, finding })
-  gate.close(admission, finding)
-  assert.deepEqual(events.at(-1), { kind: 'waiting', count: 0 })
-  assert.equal(pull(INDEX, judged('undetermined')).kind, 'hold')
-})
-
-test('a decision is written before the first pull of a minute leaves, once for each client', () => {
-  const { pull, pulls, clock } = setUp()
-  const judgement = judged('undetermined')
-  for (let repeat = 0; repeat < 3; repeat++) pull(INDEX, judgement)
-  assert.deepEqual(pulls.recorded, ['d1'])
-  pull(INDEX, judgement, '10.0.0.2')
-  assert.equal(pulls.recorded.length, 2)
-  clock.ms += MINUTE
-  pull(INDEX, judgement)
-  assert.equal(pulls.recorded.length, 3)
-})
-
-test('a decision that the disk refuses to hold leaves nothing', () => {
-  const { gate, state, kinds } = setUp()
-  const judgement = judged('undetermined')
-  const admitted = [{ result: judgement.results[0] ?? assert.fail(), by: 'open' }] as const
-  const pulled = { repository: APP, digest: INDEX, judgement, admitted, decision: 'd1', client: '10.0.0.1' }
-  const refuse = () => {
-    throw new StoreError('unavailable', 'the disk is full')
-  }
-  assert.throws(() => gate.admit(pulled, refuse), StoreError)
-  assert.deepEqual([state.openAdmissions(), kinds()], [[], []])
   assert.equal(gate.admittedLately(APP, INDEX), undefined)
 })
 
@@ -284,19 +161,6 @@ test('what is judged when nobody waits for it any more counts as what is served'
   assert.equal(admittedBy(pull(OTHER, judged('undetermined', 'last-verified'))), 'last-verified')
 })
 
-test('an admission that waits for very long is told of once', () => {
-  const { gate, pull, kinds, state, clock } = setUp()
-  pull(INDEX, judged('undetermined'))
-  clock.ms += 60 * MINUTE
-  gate.noteWaiting(state.openAdmissions())
-  assert.deepEqual(kinds(), ['admitted'])
-  clock.ms += 1
-  gate.noteWaiting(state.openAdmissions())
-  gate.noteWaiting(state.openAdmissions())
-  assert.deepEqual(kinds(), ['admitted', 'stale'])
-  assert.equal(state.openAdmissions().length, 1, 'it still waits')
-})
-
 test('a rehearsal tells nothing, spends nothing, and admits no more than the budget has', () => {
   const { gate, state, kinds, pull } = setUp()
   const trial: Trial = new Map()
@@ -323,4 +187,15 @@ test('vouched for is what a policy was content with, not what a budget let pass'
   satisfy(OTHER)
   const before = pull(OTHER, judged('undetermined'))
   assert.ok(before.kind === 'serve' && isVouchedFor(before))
+})
+
+test('what a ring without that policy is served ends no refusal', () => {
+  const { gate } = setUp()
+  const violated = judged('violated')
+  gate.noteJudged(APP, INDEX, violated)
+  // Of the ring's own pull, by the judgement for all rings.
+  gate.noteServed(APP, INDEX, { ...violated })
+  assert.equal(gate.outcome(APP, INDEX, judged('undetermined')).kind, 'hold')
+  gate.noteServed(APP, INDEX, judged('satisfied'))
+  assert.equal(admittedBy(gate.outcome(APP, INDEX, judged('undetermined', 'open'))), 'open')
 })

@@ -5,6 +5,7 @@ import type { Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
 import type { Finding, NoRoom, OpenBudget } from './open-budget.ts'
 import { enforce } from './policy/decide.ts'
+import type { Ring } from './policy/ring.ts'
 import type { Admission, Judgement, Outcome } from './policy/types.ts'
 import type { StateStore, StoredAdmission } from './store/types.ts'
 import type { VerifiedBefore } from './verified-before.ts'
@@ -46,12 +47,14 @@ export type GateDeps = {
 export type AdmittedPull = {
   readonly repository: Repository
   readonly digest: Digest
+  /** As it is for all rings. */
   readonly judgement: Judgement
   readonly admitted: readonly Admission[]
   /** Id of the decision. */
   readonly decision: string
   /** Address of who pulls. */
   readonly client: string
+  readonly ring: Ring
 }
 
 /** Images that stance `open` would have let pass in pulls that nobody made, and their registries. */
@@ -79,7 +82,7 @@ export class Gate {
     deps.onEvent({ kind: 'waiting', count: deps.budget.waiting })
   }
 
-  /** What a pull of the image gets. Where it is `admitted`, nothing may leave before `admit` has returned. */
+  /** What a pull of the image gets, by what the judgement comes to in its ring. Where it is `admitted`, nothing may leave before `admit` has returned. */
   outcome(repository: Repository, digest: Digest, judgement: Judgement): Outcome {
     return this.#enforce(repository, digest, judgement, (images) => {
       if (this.#isAdmitted(repository, images)) return true
@@ -108,7 +111,7 @@ export class Gate {
     })
   }
 
-  /** The judgement under which a pull was admitted a moment ago: its blobs need not be judged each. */
+  /** The judgement, for all rings, under which a pull was admitted a moment ago: its blobs need not be judged each. */
   admittedLately(repository: Repository, digest: Digest): Judgement | undefined {
     const lately = this.#lately.get(keyOf(repository, digest))
     if (lately === undefined || lately.epoch !== this.#deps.epoch().key) return undefined
@@ -120,7 +123,7 @@ export class Gate {
    * is on record. `record` writes the decision itself. Throws StoreError: then nothing may leave.
    */
   admit(pulled: AdmittedPull, record: () => void): string {
-    const { repository, digest, judgement, admitted, decision, client } = pulled
+    const { repository, digest, judgement, admitted, decision, client, ring } = pulled
     const { budget, onEvent } = this.#deps
     const nowMs = this.#deps.now().getTime()
     const epoch = this.#deps.epoch().key
@@ -129,7 +132,7 @@ export class Gate {
     const image = this.#withAncestors(repository, digest).find((one) => budget.isAdmitted(repository, one))
     const isRecorded = opened.length === 0 || image !== undefined
     // What is let pass for another reason is another thing to tell.
-    const teller = `${keyOf(repository, digest)} ${client} ${opened.join()} ${epoch}`
+    const teller = `${keyOf(repository, digest)} ${ring.name} ${client} ${opened.join()} ${epoch}`
     let told = this.#told.get(teller)
     if (!isRecorded || told === undefined || Math.abs(nowMs - told.atMs) >= REPEAT_MS) {
       record()
@@ -144,11 +147,15 @@ export class Gate {
     return told.decision
   }
 
-  /** To be told of every image that is served on its own merits. On the way of every warm request: no I/O. */
+  /**
+   * To be told, by the judgement for all rings, of every image that is served on its own merits. On the way of every warm
+   * request: no I/O.
+   */
   noteServed(repository: Repository, digest: Digest, judgement: Judgement): void {
     const isNew = this.#deps.before.note(repository, digest, judgement)
     if (!isNew) return
-    this.#deps.budget.forgive(repository, digest)
+    // That some ring does not enforce what the image violates makes it no better.
+    if (enforce(judgement).kind === 'serve') this.#deps.budget.forgive(repository, digest)
     // What is only ever served from memory must not look unused to eviction.
     this.#deps.state.noteUse(repository, digest)
   }

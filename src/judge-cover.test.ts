@@ -35,6 +35,7 @@ spec:
     files: [{ path: 'a.yaml', text }],
     trustRoots: new Set(['public-good']),
     keySets: new Set(['release']),
+    rings: new Set(['default']),
     defaultMode: 'enforce',
     unmatched: 'observe',
     defaultStance: 'closed',
@@ -88,6 +89,7 @@ function setUp() {
           ? { discovery: { candidates: [candidate], rejected: [], failures: [] }, gatheredAt: new Date(0) }
           : undefined,
       setEvidence: unused,
+      setFindings: () => undefined,
       setLogEntry: unused,
     },
     upstreams: { client: () => undefined },

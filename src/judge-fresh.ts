@@ -1,6 +1,7 @@
 import type { Gate } from './gate.ts'
 import type { Judge } from './judge.ts'
 import { refusalMessage } from './policy/refusal.ts'
+import { inRing } from './policy/ring.ts'
 import type { JudgeFresh } from './replay.ts'
 import type { ManifestSource } from './upstream/manifest-source.ts'
 
@@ -12,11 +13,11 @@ export type Fresh = {
 
 /** What such a proxy would do with a pull. Nothing is served, recorded or spent. */
 export function createJudgeFresh(fresh: () => Fresh, gate: Pick<Gate, 'rehearse'>): JudgeFresh {
-  return async ({ repository, reference }, trial) => {
+  return async ({ repository, reference, ring }, trial) => {
     const { manifests, judge } = fresh()
     const digest = await manifests.resolve(repository, reference)
     const { judgement } = await judge.judge(repository, digest)
-    const outcome = gate.rehearse(repository, digest, judgement, trial)
+    const outcome = gate.rehearse(repository, digest, inRing(judgement, ring), trial)
     if (outcome.kind !== 'serve') {
       return { outcome: outcome.kind, why: refusalMessage(outcome, 'none').line }
     }

@@ -43,6 +43,7 @@ spec:
     files: [{ path: 'a.yaml', text }],
     trustRoots: new Set(['public-good']),
     keySets: new Set(['release']),
+    rings: new Set(['default']),
     defaultMode: 'enforce',
     unmatched: 'observe',
     defaultStance: 'closed',

@@ -60,6 +60,7 @@ spec:
     files: [{ path: 'a.yaml', text }],
     trustRoots: new Set(['public-good']),
     keySets: new Set(['release']),
+    rings: new Set(['default']),
     defaultMode: 'enforce',
     unmatched: 'observe',
     defaultStance: 'closed',
@@ -114,6 +115,7 @@ function setUp(first: Epoch) {
       parentsOfManifest: () => [],
       getEvidence: () => (world.isSigned ? { discovery: noBlobs, gatheredAt: new Date(0) } : undefined),
       setEvidence: unused,
+      setFindings: () => undefined,
       setLogEntry: unused,
     },
     upstreams,
@@ -237,7 +239,7 @@ test('what an image that could not be judged is guilty of by itself counts', () 
   const { judge } = setUp(NOW)
   const cause = { dependency: 'deadline', message: 'late' } as const
   const malformed: FetchedManifest = { ...MANIFEST, parsed: { ok: false, message: 'has two readings' } }
-  assert.equal(kindOf(judge.undetermined(APP, cause).judgement), 'undetermined')
-  assert.equal(kindOf(judge.undetermined(APP, cause, MANIFEST).judgement), 'undetermined')
-  assert.equal(kindOf(judge.undetermined(APP, cause, malformed).judgement), 'violated')
+  assert.equal(kindOf(judge.undetermined(APP, undefined, cause).judgement), 'undetermined')
+  assert.equal(kindOf(judge.undetermined(APP, MANIFEST.digest, cause, MANIFEST).judgement), 'undetermined')
+  assert.equal(kindOf(judge.undetermined(APP, MANIFEST.digest, cause, malformed).judgement), 'violated')
 })

@@ -9,15 +9,30 @@ import {
   type EvidenceDeps,
   type EvidenceSubject,
 } from './evidence.ts'
+import { encodeFindings, trustedText } from './findings.ts'
 import { shareFlight } from './flight.ts'
 import type { Gate } from './gate.ts'
-import { closureOf, foreignUrls, isEvidenceManifest } from './oci/manifest.ts'
-import type { Digest } from './oci/digest.ts'
+import {
+  causesOf,
+  covered,
+  endOf,
+  isDetermined,
+  isSatisfied,
+  isServedSomewhere,
+  isSettled,
+  oneOfEachKind,
+} from './judgement.ts'
+import { manifestReasons } from './manifest-reasons.ts'
+import { closureOf, isEvidenceManifest } from './oci/manifest.ts'
+import { digestOf, digestParts, type Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
-import { decide, UNMATCHED, type MissingCause } from './policy/decide.ts'
+import { decide } from './policy/decide.ts'
 import { retiringIn, type RetiringKind } from './policy/retiring.ts'
-import type { Cause, Judgement, PolicyResult, Reason } from './policy/types.ts'
+import { asksForEvidence, revokedBy } from './policy/revocation.ts'
+import type { Cause, ImageFacts, Judgement, PolicyResult, Reason } from './policy/types.ts'
+import type { MissingCause } from './policy/verdict.ts'
 import { Progress } from './progress.ts'
+import { NOTHING_SIGNED, signingFacts, type SigningFacts } from './signing.ts'
 import type { StateStore } from './store/types.ts'
 import { timed, type Timings } from './timings.ts'
 import type { FetchedManifest, ManifestSource } from './upstream/manifest-source.ts'
@@ -33,6 +48,8 @@ export type Judged = EpochVersions & {
   readonly closure: Closure
   /** What it rests on that is being retired. */
   readonly retiring: readonly RetiringKind[]
+  /** Of the manifest itself; nothing where nobody had to look, because no policy asks or its index covers it. */
+  readonly signing: SigningFacts
   /** Milliseconds that each step took, for the record. */
   readonly timings: Timings
 }
@@ -72,6 +89,7 @@ type Chain = {
 /** A manifest whose own evidence is asked for. */
 type Alone = EvidenceSubject & { readonly epoch: Epoch; readonly progress: Progress }
 
+/** `until`: on the monotonic clock. */
 type Kept = { readonly judged: Judged; readonly until: number }
 
 type Cover = {
@@ -80,6 +98,11 @@ type Cover = {
   /** Indexes that name the manifest and of which nothing is known now: they might cover it. */
   readonly missing: readonly MissingCause[]
 }
+
+/** Of nothing: no manifest has it. */
+const NO_DIGEST = digestOf(Buffer.alloc(0))
+const NOTHING_TRUSTED = { roots: [], keys: [] }
+type Finding = Pick<Judged, 'judgement' | 'signing'>
 
 /** A verdict and what it rests on take about 1 KiB. */
 const JUDGED_MAX = 100_000
@@ -128,16 +151,22 @@ export class Judge {
     }
   }
 
-  /** The judgement for an image that could not be judged. What its manifest, where it is at hand, is guilty of counts. */
+  /**
+   * The judgement for an image that could not be judged. What its manifest, where it is at hand, is guilty of counts, and
+   * so does a revocation of its digest; `digest` is undefined where that is not known either.
+   */
   undetermined(
     repository: Repository,
+    digest: Digest | undefined,
     cause: Cause,
     manifest?: FetchedManifest,
   ): EpochVersions & { readonly judgement: Judgement } {
     const epoch = this.#deps.epoch()
     const reasons = manifest === undefined ? [] : manifestReasons(manifest, this.#deps.allowedForeignHosts)
     const evidence = { ...NO_EVIDENCE, missing: [cause] }
-    return { ...versionsOf(epoch), judgement: decideIn(epoch, repository, evidence, reasons) }
+    const image =
+      manifest === undefined ? { ...repository, digest: digest ?? NO_DIGEST } : imageOf(repository, manifest)
+    return { ...versionsOf(epoch), judgement: this.#decide(epoch, image, evidence, reasons) }
   }
 
   #current(kept: LRUCache<string, Kept>, key: string): Judged | undefined {
@@ -192,14 +221,25 @@ export class Judge {
     this.#deps.gate.noteJudged(repository, digest, judged.judgement)
     const key = keyOf(question)
     const nowMs = this.#deps.elapsed()
-    const kept = isDetermined(judged.judgement) ? judged : this.#cache.get(key)?.judged
+    const kept = isDetermined(judged.judgement) ? judged : this.#stillTrue(this.#cache.get(key)?.judged)
     if (kept === undefined) {
       if (nowMs - startMs >= LATELY_FROM_MS) this.#lately.set(key, { judged, until: nowMs + LATELY_MS })
       return judged
     }
-    const settled = kept.judgement.results.every(isSettled)
-    this.#cache.set(key, { judged: kept, until: settled ? Infinity : nowMs + this.#deps.violatedTtlMs })
+    const isLasting = isSettled(kept.judgement) && !isStillRevocable(question, kept.judgement)
+    const lastsMs = Math.min(isLasting ? Infinity : this.#deps.violatedTtlMs, this.#msLeft(kept.judgement))
+    this.#cache.set(key, { judged: kept, until: nowMs + lastsMs })
     return kept
+  }
+
+  /** What was satisfied by something that is too old by now is not any more, whatever cannot be had. */
+  #stillTrue(judged: Judged | undefined): Judged | undefined {
+    return judged === undefined || this.#msLeft(judged.judgement) <= 0 ? undefined : judged
+  }
+
+  #msLeft(judgement: Judgement): number {
+    const end = endOf(judgement)
+    return end === undefined ? Infinity : end.getTime() - this.#deps.now().getTime()
   }
 
   async #judgeCold(question: Question, chain: Chain): Promise<Judged> {
@@ -209,28 +249,43 @@ export class Judge {
     const manifest = await timed('fetch', { ...this.#deps, timings }, () =>
       this.#deps.manifests.fetch(repository, digest),
     )
+    const image = imageOf(repository, manifest)
     const closure = closureFrom(manifest)
-    const known = { ...versionsOf(epoch), digest, closure, timings, retiring: [], coveredBy: undefined }
-    if (closure.isEvidence) return { ...known, judgement: { results: [] } }
+    const nothing = { retiring: [], signing: NOTHING_SIGNED, coveredBy: undefined }
+    const known = { ...versionsOf(epoch), digest, closure, timings, ...nothing }
+    if (closure.isEvidence) return { ...known, judgement: { results: revocationsOf(epoch, image) } }
     const reasons = manifestReasons(manifest, this.#deps.allowedForeignHosts)
     if (reasons.length > 0) {
-      return { ...known, judgement: decideIn(epoch, repository, NO_EVIDENCE, reasons) }
+      const findings = { ...NO_EVIDENCE, manifestReasons: reasons }
+      this.#deps.state.setFindings(repository, digest, encodeFindings(findings, trustedText(NOTHING_TRUSTED)))
+      return { ...known, judgement: this.#decide(epoch, image, NO_EVIDENCE, reasons) }
     }
     const cover = await this.#coverOf(question, chain)
-    const judgement = await this.#judgementUnder(cover, { epoch, repository, manifest, timings, progress })
-    const retiring = retiringIn(judgement, epoch.matching(repositoryName(repository)))
-    return { ...known, judgement, retiring, coveredBy: cover.root }
-  }
-
-  /** An object of its own for each manifest, though the results may be those of its index. */
-  async #judgementUnder(cover: Cover, subject: Alone): Promise<Judgement> {
-    if (cover.judgement !== undefined && isSatisfied(cover.judgement)) return { ...cover.judgement }
-    return covered(await this.#judgeAlone(subject, cover.missing), cover.judgement)
+    const subject = { epoch, repository, manifest, timings, progress }
+    const { judgement, signing } = await this.#judgementUnder(cover, subject)
+    const retiring = retiringIn(judgement, epoch.matching(repositoryName(image)), {
+      image,
+      now: this.#deps.now(),
+    })
+    return { ...known, judgement, retiring, signing, coveredBy: cover.root }
   }
 
   /**
-   * An index of this repository that was let through, names the digest, and is let through now: one that satisfies
-   * every policy, else one that only policies in observe mode are not content with, or that a stance admits.
+   * An object of its own for each manifest, though the results may be those of its index. What an index vouches for may
+   * itself be revoked.
+   */
+  async #judgementUnder(cover: Cover, subject: Alone): Promise<Finding> {
+    if (cover.judgement === undefined || !isSatisfied(cover.judgement)) {
+      const own = await this.#judgeAlone(subject, cover.missing)
+      return { ...own, judgement: covered(own.judgement, cover.judgement) }
+    }
+    const revoked = revocationsOf(subject.epoch, imageOf(subject.repository, subject.manifest))
+    return { judgement: { results: [...revoked, ...cover.judgement.results] }, signing: NOTHING_SIGNED }
+  }
+
+  /**
+   * An index of this repository that was let through, names the digest, and is let through now, in some ring: one that
+   * satisfies every policy, else one that only policies in observe mode are not content with, or that a stance admits.
    */
   async #coverOf({ epoch, repository, digest }: Question, chain: Chain): Promise<Cover> {
     const missing: MissingCause[] = []
@@ -248,7 +303,8 @@ export class Judge {
       const judgement = await judging
       if (isSatisfied(judgement)) return { root, judgement, missing: [] }
       missing.push(...causesOf(judgement))
-      if (this.#deps.gate.peek(repository, root, judgement).kind === 'serve') partial ??= { root, judgement }
+      const isServed = (one: Judgement) => this.#deps.gate.peek(repository, root, one).kind === 'serve'
+      if (partial === undefined && isServedSomewhere(judgement, isServed)) partial = { root, judgement }
     }
     return { root: partial?.root, judgement: partial?.judgement, missing: oneOfEachKind(missing) }
   }
@@ -259,25 +315,53 @@ export class Judge {
     } catch (error) {
       const cause = causeOf(error)
       if (cause === undefined) throw error
-      return decideIn(question.epoch, question.repository, { ...NO_EVIDENCE, missing: [cause] }, [])
+      const image = { ...question.repository, digest: question.digest }
+      return this.#decide(question.epoch, image, { ...NO_EVIDENCE, missing: [cause] }, [])
     }
   }
 
   async #judgeAlone(
     { epoch, progress, ...subject }: Alone,
     missing: readonly MissingCause[],
-  ): Promise<Judgement> {
-    const { repository } = subject
-    const policies = epoch.matching(repositoryName(repository))
+  ): Promise<Finding> {
+    const image = imageOf(subject.repository, subject.manifest)
+    const policies = epoch.matching(repositoryName(image))
+    const revocations = epoch.revoking(repositoryName(image))
     const judgementOf = (evidence: Evidence) =>
-      decideIn(epoch, repository, { ...evidence, missing: [...missing, ...evidence.missing] }, [])
-    // Where no policy asks, nothing that could be found would change anything.
-    if (policies.every(({ mode }) => mode === 'off')) return judgementOf(NO_EVIDENCE)
+      this.#decide(epoch, image, { ...evidence, missing: [...missing, ...evidence.missing] }, [])
+    // Where nothing asks, nothing that could be found would change anything.
+    const isAsked = policies.some(({ mode }) => mode !== 'off') || revocations.some(asksForEvidence)
+    if (!isAsked) return { judgement: judgementOf(NO_EVIDENCE), signing: NOTHING_SIGNED }
     const isEnough = (evidence: Evidence) => isSatisfied(judgementOf(evidence))
     const runner = followed(this.#deps.runner, progress)
     const deps = { ...this.#deps, runner, trust: epoch.trust }
-    return judgementOf(await gatherEvidence(subject, { policies, isEnough }, deps))
+    const evidence = await gatherEvidence(subject, { image, policies, revocations, isEnough }, deps)
+    return { judgement: judgementOf(evidence), signing: signingFacts(evidence.verified) }
   }
+
+  #decide(epoch: Epoch, image: ImageFacts, evidence: Evidence, reasons: readonly Reason[]): Judgement {
+    const name = repositoryName(image)
+    const [policies, revocations] = [epoch.matching(name), epoch.revoking(name)]
+    const { unmatched } = epoch.policies
+    const now = this.#deps.now()
+    return decide({ policies, revocations, unmatched, image, now, ...evidence, manifestReasons: reasons })
+  }
+}
+
+/** Under which revocations know it: by SHA-256, whichever digest it is pulled by. */
+function imageOf({ registry, name }: Repository, { digest, bytes }: FetchedManifest): ImageFacts {
+  const isCanonical = digestParts(digest).algorithm === 'sha256'
+  return { registry, name, digest: isCanonical ? digest : digestOf(bytes) }
+}
+
+/** Those that hit the image itself, whatever is known of it. */
+function revocationsOf(epoch: Epoch, image: ImageFacts): readonly PolicyResult[] {
+  return revokedBy(epoch.revoking(repositoryName(image)), { image, verified: [] })
+}
+
+/** Where no policy is content, evidence that is pushed later may be of somebody who is revoked. */
+function isStillRevocable({ epoch, repository }: Question, judgement: Judgement): boolean {
+  return !isSatisfied(judgement) && epoch.revoking(repositoryName(repository)).some(asksForEvidence)
 }
 
 /** Tells of all work whose length depends on what was pushed. */
@@ -298,68 +382,8 @@ function keyOf({ epoch, repository, digest }: Question): string {
   return `${epoch.key} ${repositoryName(repository)}@${digest}`
 }
 
-function decideIn(
-  epoch: Epoch,
-  repository: Repository,
-  evidence: Evidence,
-  reasons: readonly Reason[],
-): Judgement {
-  const policies = epoch.matching(repositoryName(repository))
-  const { unmatched } = epoch.policies
-  return decide({ policies, unmatched, ...evidence, manifestReasons: reasons })
-}
-
-function isDetermined({ results }: Judgement): boolean {
-  return results.every(({ mode, verdict }) => mode === 'off' || verdict.kind !== 'undetermined')
-}
-
-/** Every policy that counts is satisfied, and there is one. */
-function isSatisfied({ results }: Judgement): boolean {
-  const counting = results.filter(({ mode }) => mode !== 'off')
-  return counting.length > 0 && counting.every(({ verdict }) => verdict.kind === 'satisfied')
-}
-
-/** Nothing that could still be pushed would change it. */
-function isSettled({ policy, mode, verdict }: PolicyResult): boolean {
-  return mode === 'off' || policy === UNMATCHED || verdict.kind === 'satisfied'
-}
-
-/** What many indexes lack for one reason is lacking once: it goes on to all that they name. */
-function oneOfEachKind(causes: readonly MissingCause[]): readonly MissingCause[] {
-  const kinds = causes.map((cause) => [`${cause.dependency} ${cause.policies?.join()}`, cause] as const)
-  return [...new Map(kinds.toReversed()).values()].toReversed()
-}
-
-function causesOf({ results }: Judgement): readonly MissingCause[] {
-  return results.flatMap(({ verdict }) => (verdict.kind === 'undetermined' ? verdict.causes : []))
-}
-
 /** What a manifest names. */
 export function closureFrom({ parsed }: FetchedManifest): Closure {
   if (!parsed.ok) return { children: [], blobs: [], isEvidence: false }
   return { ...closureOf(parsed.manifest), isEvidence: isEvidenceManifest(parsed.manifest) }
-}
-
-/** Policy by policy: what is true of the index is true of what it names, and a child may also stand for itself. */
-function covered(own: Judgement, index: Judgement | undefined): Judgement {
-  const satisfied = (index?.results ?? []).filter(({ verdict }) => verdict.kind === 'satisfied')
-  const byPolicy = new Map(satisfied.map((result) => [result.policy, result]))
-  const results = own.results.map((result) =>
-    result.verdict.kind === 'satisfied' ? result : (byPolicy.get(result.policy) ?? result),
-  )
-  return { results }
-}
-
-/** What the manifest itself is guilty of, whoever signed it. */
-function manifestReasons(fetched: FetchedManifest, allowedHosts: ReadonlySet<string>): readonly Reason[] {
-  if (!fetched.parsed.ok) {
-    const found = `a manifest that ${fetched.parsed.message}`
-    return [{ code: 'malformed', authority: undefined, found, expected: 'one that every client reads alike' }]
-  }
-  const foreign = foreignUrls(fetched.parsed.manifest).filter((host) => !allowedHosts.has(host))
-  if (foreign.length === 0) return []
-  const found = `layers that clients fetch from ${foreign.slice(0, 3).join(', ')}`
-  return [
-    { code: 'foreign-url', authority: undefined, found, expected: 'layers that come through this proxy' },
-  ]
 }

@@ -3,6 +3,8 @@ import { EXIT, type CommandIo } from './cli/io.ts'
 import { registerConfig } from './cli/config.ts'
 import { registerDemo } from './cli/demo.ts'
 import { registerDrill } from './cli/drill.ts'
+import { registerPolicy } from './cli/policy.ts'
+import { registerRollout } from './cli/rollout.ts'
 import { registerServe } from './cli/serve.ts'
 import { registerTrust } from './cli/trust.ts'
 import { registerTuf } from './cli/tuf.ts'
@@ -32,7 +34,9 @@ registerVerify(program, io)
 registerVerifyBundle(program, io)
 registerConfig(program, io)
 registerTrust(program, io)
+registerPolicy(program, io)
 registerDrill(program, io)
+registerRollout(program, io)
 registerTuf(program, io)
 registerDemo(program, io)
 exitAlike(program)

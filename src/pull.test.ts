@@ -5,7 +5,8 @@ import { Gate } from './gate.ts'
 import type { Judged } from './judge.ts'
 import { parseManifest } from './oci/manifest.ts'
 import { OpenBudget } from './open-budget.ts'
-import type { Cause, Judgement, Verdict } from './policy/types.ts'
+import { inRing, type Ring } from './policy/ring.ts'
+import type { Cause, Judgement, RingModes, Verdict } from './policy/types.ts'
 import { Puller } from './pull.ts'
 import type { PullSeen } from './replay.ts'
 import { openState, repository } from './store/testing/state.ts'
@@ -23,8 +24,13 @@ const MANIFEST: FetchedManifest = {
 }
 const VERSIONS = versionsOf({ policyVersion: 'p', trustVersion: 't' })
 
+const DEFAULT: Ring = { name: 'default', stanceLimit: undefined }
+const LAX: Ring = { name: 'lax', stanceLimit: undefined }
+const CAREFUL: Ring = { name: 'careful', stanceLimit: 'closed' }
+const MODES: RingModes = { fallback: 'enforce', byRing: new Map([['lax', 'observe']]) }
+
 function judgementOf(verdict: Verdict): Judgement {
-  const rest = { version: 'v1', mode: 'enforce', stance: 'open', runbook: undefined } as const
+  const rest = { version: 'v1', mode: 'enforce', modes: MODES, stance: 'open', runbook: undefined } as const
   return { results: [{ policy: 'signed', ...rest, verdict }] }
 }
 
@@ -34,7 +40,8 @@ function undeterminedBy(cause: Cause): Judgement {
 
 function judgedOf(judgement: Judgement): Judged {
   const closure = { children: [], blobs: [], isEvidence: false }
-  const rest = { coveredBy: undefined, closure, retiring: [], timings: {} }
+  const signing = { isSigned: false, hasProvenance: false }
+  const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, signing }
   return { digest: IMAGE.digest, judgement, ...VERSIONS, ...rest }
 }
 
@@ -73,7 +80,7 @@ function setUp() {
         return await world.cold
       },
       reconsider: () => undefined,
-      undetermined: (_, cause) => ({ ...VERSIONS, judgement: undeterminedBy(cause) }),
+      undetermined: (_, __, cause) => ({ ...VERSIONS, judgement: undeterminedBy(cause) }),
       isHeldUpByVerifying: () => world.isHeldUp,
     },
     gate,
@@ -87,9 +94,17 @@ function setUp() {
     onRetiring: () => undefined,
     onPull: (pull) => seen.push(pull),
     modeOf: () => 'enforce',
+    inRing,
   })
-  const pull = async (client = '10.0.0.1') =>
-    await puller.pull({ repository: APP, reference: REFERENCE, client, deadline: () => time.signal })
+  const pull = async (client = '10.0.0.1', ring = DEFAULT) =>
+    await puller.pull({
+      repository: APP,
+      reference: REFERENCE,
+      client,
+      ring,
+      isRead: true,
+      deadline: () => time.signal,
+    })
   return { pull, puller, world, written, seen, clock, gate }
 }
 
@@ -117,7 +132,7 @@ test('every pull is seen, cold or warm, served or not', async () => {
   world.cold = Promise.resolve(judgedOf(judgementOf({ kind: 'violated', reasons: [] })))
   await pull()
   world.known = judgedOf(judgementOf({ kind: 'satisfied', by: [] }))
-  puller.pullWarm({ repository: APP, reference: REFERENCE, client: '10.0.0.2' })
+  puller.pullWarm({ repository: APP, reference: REFERENCE, client: '10.0.0.2', ring: DEFAULT, isRead: true })
   await pull('10.0.0.3')
   assert.deepEqual(
     seen.map(({ client, isServed }) => [client, isServed]),
@@ -158,3 +173,36 @@ for (const [isHeldUp, kind] of [
     assert.equal((await pull()).kind, kind)
   })
 }
+
+const VIOLATED = judgementOf({ kind: 'violated', reasons: [] })
+
+test('one judgement, every ring by its own mode, cold and warm, and none by what another was told', async () => {
+  const { pull, world } = setUp()
+  world.cold = Promise.resolve(judgedOf(VIOLATED))
+  const told: string[] = []
+  for (const known of [undefined, judgedOf(VIOLATED)]) {
+    world.known = known
+    for (const ring of [LAX, DEFAULT, LAX, DEFAULT]) {
+      const { kind, decision } = await pull('10.0.0.1', ring)
+      told.push(`${decision.subject.ring} ${kind}`)
+    }
+  }
+  assert.deepEqual(told, Array.from({ length: 4 }, () => ['lax serve', 'default refuse']).flat())
+})
+
+test('a decision is that of its ring; without rings it is what it always was', async () => {
+  const { pull, world } = setUp()
+  world.known = judgedOf(VIOLATED)
+  const [lax, all] = [(await pull('10.0.0.1', LAX)).decision, (await pull()).decision]
+  assert.notEqual(lax.id, all.id)
+  assert.match(lax.key, /"ring":"lax"/)
+  assert.doesNotMatch(all.key, /ring/)
+})
+
+test('the limit of a ring holds what its neighbour is served', async () => {
+  const { pull, world } = setUp()
+  world.cold = Promise.resolve(judgedOf(undeterminedBy({ dependency: 'registry', message: 'timed out' })))
+  assert.equal((await pull('10.0.0.1', CAREFUL)).kind, 'hold')
+  assert.equal((await pull('10.0.0.1', DEFAULT)).kind, 'serve')
+  assert.equal((await pull('10.0.0.1', CAREFUL)).kind, 'hold')
+})

@@ -1,12 +1,15 @@
 import { refusalMessage, admissionText, warningText } from './policy/refusal.ts'
 import { enforce } from './policy/decide.ts'
 import type { RetiringKind } from './policy/retiring.ts'
+import type { Ring } from './policy/ring.ts'
 import type { Cause, Judgement, Mode, Outcome } from './policy/types.ts'
 import type { Digest } from './oci/digest.ts'
 import { repositoryName, type ManifestReference, type Repository } from './oci/reference.ts'
 import { createDecision, type Decision } from './record/decision.ts'
 import type { Recorder } from './record/recorder.ts'
 import type { PullSeen } from './replay.ts'
+import type { JudgedPull } from './sightings.ts'
+import { PerRing, type InRing } from './rings/per-ring.ts'
 import { StoreError } from './store/error.ts'
 import type { StateStore } from './store/types.ts'
 import type { FetchedManifest, ManifestSource } from './upstream/manifest-source.ts'
@@ -22,6 +25,10 @@ export type PullRequest = {
   readonly reference: ManifestReference
   /** Address of who asks, for the record of what nobody could judge. */
   readonly client: string
+  /** Of who asks: whose modes and stances count. */
+  readonly ring: Ring
+  /** GET, not HEAD. */
+  readonly isRead: boolean
   /** The caller's patience. Work that it interrupts goes on for the next request. */
   readonly deadline: () => AbortSignal
 }
@@ -54,9 +61,10 @@ export type PullDeps = {
   /** Told once of each image that is satisfied only by what is being retired. */
   onRetiring(kinds: readonly RetiringKind[]): void
   /** Told of every pull. */
-  onPull(pull: PullSeen): void
-  /** The strictest mode of any policy for the repository. */
-  modeOf(repositoryName: string): Mode
+  onPull(pull: PullSeen & JudgedPull): void
+  /** The strictest mode that any policy for the repository has in the ring. */
+  modeOf(repositoryName: string, ring: Ring): Mode
+  inRing: InRing
 }
 
 type Concluded =
@@ -68,7 +76,11 @@ type Found = EpochVersions & {
   readonly digest: Digest | undefined
   /** Undefined where the verdict is not about the manifest: it could not be had, or not in time. */
   readonly judged: Judged | undefined
+  /** The same for all who ask. */
   readonly judgement: Judgement
+  /** What it comes to in the ring of who asks. */
+  readonly ruling: Judgement
+  readonly ring: Ring
   readonly cache: 'warm' | 'cold'
 }
 
@@ -79,7 +91,7 @@ type Found = EpochVersions & {
 export class Puller {
   readonly #deps: PullDeps
   /** What follows from a judgement is worked out once, not on every warm request. */
-  readonly #settled = new WeakMap<Judged, { outcome: Outcome['kind']; decision: Decision }>()
+  readonly #settled = new PerRing<Judged, { outcome: Outcome['kind']; decision: Decision }>()
 
   constructor(deps: PullDeps) {
     this.#deps = deps
@@ -90,32 +102,38 @@ export class Puller {
     if (warm !== undefined) return warm
     const signal = request.deadline()
     const found = await this.#findCold(request, signal)
-    const isHeld = enforce(found.judgement).kind === 'hold'
+    const isHeld = enforce(found.ruling).kind === 'hold'
     const manifest = isHeld ? await this.#manifestAtHand(request.repository, found, signal) : undefined
     const concluded = this.#admitted(request, found, manifest) ?? this.#conclude(request.repository, found)
     // What is satisfied for the first time must be known after a crash.
     this.#deps.gate.flush()
-    this.#deps.onPull({ ...request, isServed: concluded.kind === 'serve' })
+    this.#told(request, found, concluded.kind)
     if (concluded.kind !== 'serve') return concluded
     return { ...concluded, manifest: manifest ?? (await this.#manifestOf(request.repository, found)) }
   }
 
   /** The same, where nothing has to be waited for: everything is in memory. */
   pullWarm(request: Omit<PullRequest, 'deadline'>): PullAnswer | undefined {
-    const { repository, reference, client } = request
-    const found = this.#findWarm(repository, reference)
+    const { repository, reference, ring } = request
+    const found = this.#findWarm(repository, reference, ring)
     const digest = found?.digest
     const manifest = digest === undefined ? undefined : this.#deps.manifests.inMemory(repository, digest)
     if (found === undefined || manifest === undefined) return undefined
     const concluded = this.#conclude(repository, found)
-    this.#deps.onPull({ repository, reference, client, isServed: concluded.kind === 'serve' })
+    this.#told(request, found, concluded.kind)
     return concluded.kind === 'serve' ? { ...concluded, manifest } : concluded
+  }
+
+  #told(request: Omit<PullRequest, 'deadline'>, { judged }: Found, outcome: Outcome['kind']): void {
+    const { repository, reference, client, ring, isRead } = request
+    const isServed = outcome === 'serve'
+    this.#deps.onPull({ repository, reference, client, ring, isRead, judged, outcome, isServed })
   }
 
   /** By what is known alone: an undetermined verdict holds. */
   #conclude(repository: Repository, found: Found): Concluded {
     // 8. enforce: on every request, so that a change of mode counts at once.
-    const outcome = enforce(found.judgement)
+    const outcome = enforce(found.ruling)
     const decision = this.#settle(repository, found, outcome)
     const { cache, judged } = found
     if (outcome.kind === 'serve') {
@@ -134,13 +152,13 @@ export class Puller {
    */
   #admitted(request: PullRequest, found: Found, manifest?: FetchedManifest): Concluded | undefined {
     const { repository, client } = request
-    const { judgement, cache } = found
+    const { judgement, ruling, ring, cache } = found
     if (manifest === undefined) return undefined
     const { digest } = manifest
-    const outcome = this.#deps.gate.outcome(repository, digest, judgement)
+    const outcome = this.#deps.gate.outcome(repository, digest, ruling)
     if (outcome.kind !== 'serve') return undefined
     const { admitted } = outcome
-    const decision = createDecision({ ...found, repository, digest }, judgement, outcome)
+    const decision = createDecision({ ...found, repository, digest, ring: ring.name }, ruling, outcome)
     const record = (): void => {
       // What was verified before is served from a broken disk too; what never was is not.
       if (isVouchedFor(outcome)) this.#deps.recorder.note(decision)
@@ -149,7 +167,7 @@ export class Puller {
     }
     let id: string
     try {
-      const pulled = { repository, digest, judgement, admitted, decision: decision.id, client }
+      const pulled = { repository, digest, judgement, admitted, decision: decision.id, client, ring }
       id = this.#deps.gate.admit(pulled, record)
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
@@ -165,29 +183,36 @@ export class Puller {
   }
 
   /** Steps 3 to 7 from memory: no I/O, no crypto. */
-  #findWarm(repository: Repository, reference: ManifestReference): Found | undefined {
+  #findWarm(repository: Repository, reference: ManifestReference, ring: Ring): Found | undefined {
     const digest = this.#deps.manifests.resolved(repository, reference)
     const judged = digest === undefined ? undefined : this.#deps.judge.known(repository, digest)
-    return judged === undefined ? undefined : foundIn(judged, 'warm')
+    return judged === undefined ? undefined : this.#foundIn(judged, ring, 'warm')
   }
 
-  async #findCold({ repository, reference }: PullRequest, signal: AbortSignal): Promise<Found> {
+  async #findCold({ repository, reference, ring }: PullRequest, signal: AbortSignal): Promise<Found> {
     const { manifests, judge } = this.#deps
     let digest: Digest | undefined
     try {
       // 3. resolve: a tag becomes a digest; a digest stays one.
       digest = await withDeadline(manifests.resolve(repository, reference), signal)
       // 4. fetch, 5. discover, 6. verify, 7. decide: once for all who ask, and remembered.
-      return foundIn(await withDeadline(judge.judge(repository, digest), signal), 'cold')
+      return this.#foundIn(await withDeadline(judge.judge(repository, digest), signal), ring, 'cold')
     } catch (error) {
       const cause = this.#causeOf(error, repository, digest)
-      const isEnforced = this.#deps.modeOf(repositoryName(repository)) === 'enforce'
+      const isEnforced = this.#deps.modeOf(repositoryName(repository), ring) === 'enforce'
       // Nobody's rule is at stake and there is nothing to serve: then it is an error like any other.
       if (digest === undefined && !isEnforced) throw asUpstreamError(error, cause)
       const manifest = digest === undefined ? undefined : manifests.inMemory(repository, digest)
-      const undetermined = judge.undetermined(repository, cause, manifest)
-      return { ...undetermined, digest, judged: undefined, cache: 'cold' }
+      const undetermined = judge.undetermined(repository, digest, cause, manifest)
+      const ruling = this.#deps.inRing(undetermined.judgement, ring)
+      return { ...undetermined, digest, judged: undefined, ruling, ring, cache: 'cold' }
     }
+  }
+
+  #foundIn(judged: Judged, ring: Ring, cache: Found['cache']): Found {
+    const { digest, judgement, policyVersion, policySource, trustVersion } = judged
+    const ruling = this.#deps.inRing(judgement, ring)
+    return { digest, judged, judgement, ruling, ring, policyVersion, policySource, trustVersion, cache }
   }
 
   /** Whoever may push can make evidence that takes long: that is no outage, as evidence that is too large is none. */
@@ -198,12 +223,12 @@ export class Puller {
     return isSlow ? { ...cause, dependency: 'verifier' } : cause
   }
 
-  /** Once for each judgement and outcome: the decision, and for what is served the closure. */
+  /** Once for each judgement, ring and outcome: the decision, and for what is served the closure. */
   #settle(repository: Repository, found: Found, outcome: Outcome): Decision {
-    const { judged, judgement } = found
-    const known = judged === undefined ? undefined : this.#settled.get(judged)
+    const { judged, ruling, ring } = found
+    const known = judged === undefined ? undefined : this.#settled.get(ring, judged)
     if (known?.outcome === outcome.kind) return known.decision
-    const decision = createDecision({ ...found, repository }, judgement, outcome)
+    const decision = createDecision({ ...found, repository, ring: ring.name }, ruling, outcome)
     this.#deps.recorder.announce(decision, judged?.timings ?? {})
     if (judged === undefined) return decision
     if (outcome.kind === 'serve') {
@@ -211,7 +236,7 @@ export class Puller {
       if (judged.retiring.length > 0) this.#deps.onRetiring(judged.retiring)
       if (outcome.warnings.length > 0) this.#deps.recorder.note(decision)
     }
-    this.#settled.set(judged, { outcome: outcome.kind, decision })
+    this.#settled.set(ring, judged, { outcome: outcome.kind, decision })
     return decision
   }
 
@@ -250,11 +275,6 @@ export class Puller {
     )
     throw new UpstreamError('unavailable', causes[0]?.message ?? 'the manifest could not be had')
   }
-}
-
-function foundIn(judged: Judged, cache: Found['cache']): Found {
-  const { digest, judgement, policyVersion, trustVersion } = judged
-  return { digest, judged, judgement, policyVersion, trustVersion, cache }
 }
 
 /** What could not be known, or the error itself where it is an answer about the image and not about the world. */

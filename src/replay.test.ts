@@ -8,9 +8,9 @@ const never = new AbortController().signal
 function setUp() {
   const clock = { ms: 100_000 }
   const recent = new RecentPulls(() => clock.ms)
-  const note = (name: string, client = '10.0.0.1', isServed = true) => {
+  const note = (name: string, client = '10.0.0.1', isServed = true, ring = 'default') => {
     const image = parseImageReference(`r.test/${name}`) ?? assert.fail(name)
-    recent.note({ ...image, client, isServed })
+    recent.note({ ...image, client, ring: { name: ring, stanceLimit: undefined }, isServed })
   }
   return { clock, recent, note }
 }

@@ -1,11 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import type { Trial } from './gate.ts'
 import { imageName, type ManifestReference, type Repository } from './oci/reference.ts'
+import { DEFAULT_RING, type Ring } from './policy/ring.ts'
 
 /** What somebody pulled lately. */
 export type RecentPull = {
   readonly repository: Repository
   readonly reference: ManifestReference
+  readonly ring: Ring
   /** Distinct addresses; counted up to CLIENTS_MAX. */
   readonly clients: number
   readonly lastAt: Date
@@ -26,6 +28,8 @@ type ReplayFinding = {
   /** `lost`: served now and not then. `let-in`: served then and not now. */
   readonly kind: 'lost' | 'let-in'
   readonly image: string
+  /** Name of the ring that pulls it. */
+  readonly ring: string
   readonly clients: number
   readonly lastAt: Date
   readonly outcome: ReplayedOutcome
@@ -43,6 +47,7 @@ export type ReplayReport = {
 type SeenPull = {
   readonly repository: Repository
   readonly reference: ManifestReference
+  readonly ring: Ring
   readonly clients: Set<string>
   lastMs: number
   isServed: boolean
@@ -53,6 +58,7 @@ export type PullSeen = {
   readonly repository: Repository
   readonly reference: ManifestReference
   readonly client: string
+  readonly ring: Ring
   readonly isServed: boolean
 }
 
@@ -61,7 +67,7 @@ const CLIENTS_MAX = 256
 /** Pulls judged at the same time: a replay must not take the place of those who really pull. */
 const CONCURRENCY = 4
 
-/** The distinct images that were pulled lately, in memory: a restart forgets them. */
+/** The distinct images that each ring pulled lately, in memory: a restart forgets them. */
 export class RecentPulls {
   readonly #now: () => number
   readonly #pulls = new LRUCache<string, SeenPull>({ max: PULLS_MAX })
@@ -72,11 +78,12 @@ export class RecentPulls {
   }
 
   /** Called for every pull, so it does no more than two look-ups for one that was seen before. */
-  note({ repository, reference, client, isServed }: PullSeen): void {
-    const name = imageName(repository, reference)
+  note({ repository, reference, client, ring, isServed }: PullSeen): void {
+    const image = imageName(repository, reference)
+    const name = ring.name === DEFAULT_RING ? image : `${image} ${ring.name}`
     let seen = this.#pulls.get(name)
     if (seen === undefined) {
-      seen = { repository, reference, clients: new Set(), lastMs: 0, isServed }
+      seen = { repository, reference, ring, clients: new Set(), lastMs: 0, isServed }
       this.#pulls.set(name, seen)
     }
     seen.lastMs = this.#now()
@@ -86,9 +93,10 @@ export class RecentPulls {
 
   /** The latest first. */
   list(): readonly RecentPull[] {
-    return [...this.#pulls.values()].map(({ repository, reference, clients, lastMs, isServed }) => ({
+    return [...this.#pulls.values()].map(({ repository, reference, ring, clients, lastMs, isServed }) => ({
       repository,
       reference,
+      ring,
       clients: clients.size,
       lastAt: new Date(lastMs),
       isServed,
@@ -131,7 +139,7 @@ async function judgedOrHeld(pull: RecentPull, trial: Trial, judgeFresh: JudgeFre
 }
 
 function findingOf(pull: RecentPull, outcome: ReplayedOutcome, why: string): ReplayFinding {
-  const { repository, reference, clients, lastAt, isServed } = pull
+  const { repository, reference, ring, clients, lastAt, isServed } = pull
   const kind = isServed ? 'lost' : 'let-in'
-  return { kind, image: imageName(repository, reference), clients, lastAt, outcome, why }
+  return { kind, image: imageName(repository, reference), ring: ring.name, clients, lastAt, outcome, why }
 }

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { RequestListener, ServerResponse } from 'node:http'
+import { request } from 'node:https'
 import { connect, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, it, type TestContext } from 'node:test'
-import { listen, type Listener } from './server.ts'
+import { TLSSocket } from 'node:tls'
+import { listen, type Listener, type TlsFiles } from './server.ts'
+import { createTlsAuthority, type TlsIdentity } from './testing/tls-authority.ts'
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 
@@ -114,5 +118,64 @@ describe('the idle limit', () => {
     const { socket, text } = await open(await start(t, () => assert.fail('no request'), { idleMs: 40 }))
     await gone(socket)
     assert.equal(text(), '')
+  })
+})
+
+const AUTHORITY = createTlsAuthority('clients')
+const STRANGERS = createTlsAuthority('strangers')
+const SERVER = AUTHORITY.issue({ usage: 'serverAuth', names: [{ type: 'dns', value: 'localhost' }] })
+const NAMES = { usage: 'clientAuth', names: [{ type: 'uri', value: 'spiffe://example.com/build' }] } as const
+const LAPSED = { start: new Date(0), end: new Date(1) }
+
+/** What the server is told of the client, or that there was no answer. */
+async function askSecurely(
+  t: TestContext,
+  tls: Partial<TlsFiles>,
+  client: Partial<TlsIdentity>,
+): Promise<string> {
+  const onRequest: RequestListener = ({ socket }, response) => {
+    const isVerified = socket instanceof TLSSocket && socket.authorized
+    response.end(isVerified ? 'verified' : 'unknown')
+  }
+  const at = { host: '127.0.0.1', port: 0, tls: { ...SERVER, ...tls } }
+  const listener = await listen({ onRequest }, at)
+  t.after(() => listener.close(0))
+  const { port } = listener.address
+  return await new Promise((resolve) => {
+    const outgoing = request({
+      host: '127.0.0.1',
+      servername: 'localhost',
+      port,
+      ca: AUTHORITY.ca,
+      ...client,
+      agent: false,
+    })
+    outgoing.on('response', (incoming) => resolve(text(incoming)))
+    outgoing.on('error', () => resolve('no answer'))
+    outgoing.end()
+  })
+}
+
+describe('client certificates', () => {
+  const clients: Readonly<
+    Record<string, [client: Partial<TlsIdentity>, optional: string, required: string]>
+  > = {
+    'of the authority': [AUTHORITY.issue(NAMES), 'verified', 'verified'],
+    none: [{}, 'unknown', 'no answer'],
+    'of another authority': [STRANGERS.issue(NAMES), 'unknown', 'no answer'],
+    'that has expired': [AUTHORITY.issue({ ...NAMES, validFor: LAPSED }), 'unknown', 'no answer'],
+    'that is one of a server': [AUTHORITY.issue({ ...NAMES, usage: 'serverAuth' }), 'unknown', 'no answer'],
+  }
+  for (const [name, [client, optional, required]] of Object.entries(clients)) {
+    it(name, async (t) => {
+      const clientCa = AUTHORITY.ca
+      assert.equal(await askSecurely(t, { clientCa }, client), optional)
+      assert.equal(await askSecurely(t, { clientCa, clientCertificate: 'optional' }, client), optional)
+      assert.equal(await askSecurely(t, { clientCa, clientCertificate: 'required' }, client), required)
+    })
+  }
+
+  it('are not asked for without an authority', async (t) => {
+    assert.equal(await askSecurely(t, {}, AUTHORITY.issue(NAMES)), 'unknown')
   })
 })

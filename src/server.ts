@@ -4,7 +4,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createHttpsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 
 /** Bytes. Registry clients send small heads; a bearer token may take a few KiB. */
@@ -19,10 +19,20 @@ const CONNECTIONS_MAX = 20_000
 /** How often connections that have become idle are closed while draining. */
 const DRAIN_STEP_MS = 50
 
+/** Texts of PEM files. */
+export type TlsFiles = {
+  readonly cert: string
+  readonly key: string
+  /** Authorities of client certificates; undefined: none is asked for. */
+  readonly clientCa?: string | undefined
+  /** Whether a client without a certificate of theirs is turned away; default that it is not. */
+  readonly clientCertificate?: 'optional' | 'required' | undefined
+}
+
 export type ListenOptions = {
   host: string
   port: number
-  tls?: { cert: string; key: string } | undefined
+  tls?: TlsFiles | undefined
   /** Milliseconds; default IDLE_MS. */
   idleMs?: number
 }
@@ -53,7 +63,7 @@ export async function listen(handler: ListenHandler, options: ListenOptions): Pr
   const server: Server =
     options.tls === undefined
       ? createHttpServer(settings, handler.onRequest)
-      : createHttpsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, handler.onRequest)
+      : createHttpsServer({ ...settings, ...secureSettings(options.tls) }, handler.onRequest)
   // Registered after node:http's own, so called after it.
   server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
     handler.onConnection?.(socket),
@@ -67,6 +77,12 @@ export async function listen(handler: ListenHandler, options: ListenOptions): Pr
   const address = server.address()
   if (address === null || typeof address === 'string') throw new TypeError('a TCP listener has an address')
   return { address, close: (drainMs) => close(server, handler, drainMs) }
+}
+
+function secureSettings({ cert, key, clientCa, clientCertificate }: TlsFiles): ServerOptions {
+  const own = { cert, key, minVersion: 'TLSv1.2' } as const
+  if (clientCa === undefined) return own
+  return { ...own, ca: clientCa, requestCert: true, rejectUnauthorized: clientCertificate === 'required' }
 }
 
 async function close(server: Server, handler: ListenHandler, drainMs: number): Promise<void> {

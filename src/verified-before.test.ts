@@ -15,7 +15,8 @@ const VERDICTS: Readonly<Record<'satisfied' | 'violated', Verdict>> = {
 }
 
 function judged(kind: keyof typeof VERDICTS, mode: Mode = 'enforce'): Judgement {
-  const rest = { stance: 'open', runbook: undefined } as const
+  const modes = { fallback: mode, byRing: new Map<string, Mode>() }
+  const rest = { modes, stance: 'open', runbook: undefined } as const
   return { results: [{ policy: 'signed', version: 'v1', mode, ...rest, verdict: VERDICTS[kind] }] }
 }
 
@@ -44,6 +45,20 @@ test('what was satisfied is known for as long as it may be, and not for another 
   assert.ok(!before.isRecent({ ...FACT, digest: digest('another') }))
   assert.ok(!before.isRecent({ ...FACT, repository: repository('acme/other') }))
   clock.ms += 24 * HOUR
+  assert.ok(before.isRecent(FACT))
+  clock.ms += 1
+  assert.ok(!before.isRecent(FACT))
+})
+
+test('what will be too old to count is known no longer than that, however long ago it may have been', () => {
+  const { before, clock } = setUp()
+  const until = new Date(clock.ms + 2 * HOUR)
+  const [result] = judged('satisfied').results
+  assert.ok(result !== undefined)
+  before.note(APP, IMAGE, { results: [{ ...result, verdict: { kind: 'satisfied', by: [], until } }] })
+  before.flush()
+  assert.ok(before.isRecent(FACT))
+  clock.ms += 2 * HOUR
   assert.ok(before.isRecent(FACT))
   clock.ms += 1
   assert.ok(!before.isRecent(FACT))

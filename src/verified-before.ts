@@ -55,11 +55,11 @@ export class VerifiedBefore {
 
   /** Remembers what the image satisfies now; true where it was not remembered lately. Written by the next flush. */
   note(repository: Repository, digest: Digest, judgement: Judgement): boolean {
-    const at = this.#deps.now()
-    if (at.getTime() < (this.#dueAtMs.get(judgement) ?? 0)) return false
-    this.#dueAtMs.set(judgement, at.getTime() + NOTE_EVERY_MS)
-    for (const { policy, version, factVersions = [] } of resultsOf(judgement, 'satisfied')) {
-      const fact = { repository, digest, policy, at }
+    const now = this.#deps.now()
+    if (now.getTime() < (this.#dueAtMs.get(judgement) ?? 0)) return false
+    this.#dueAtMs.set(judgement, now.getTime() + NOTE_EVERY_MS)
+    for (const { policy, version, factVersions = [], verdict } of resultsOf(judgement, 'satisfied')) {
+      const fact = { repository, digest, policy, at: this.#noteAt(now, verdict) }
       // Also under the policy's version alone: to know that there is something that a violation can end.
       const versions = new Set([version, ...factVersions])
       this.#pending.set(
@@ -68,6 +68,12 @@ export class VerifiedBefore {
       )
     }
     return true
+  }
+
+  /** What will be too old to count is noted as if it had been satisfied earlier: so the fact ends with its evidence. */
+  #noteAt(now: Date, verdict: PolicyResult['verdict']): Date {
+    if (verdict.kind !== 'satisfied' || verdict.until === undefined) return now
+    return new Date(Math.min(now.getTime(), verdict.until.getTime() - this.#deps.lastVerifiedMaxAgeMs))
   }
 
   /** A violation: what satisfied a policy before does no more, whatever cannot be known later. */
@@ -118,7 +124,7 @@ function endOf(fact: Fact): Fact {
 function resultsOf(
   { results }: Judgement,
   kind: PolicyResult['verdict']['kind'],
-): readonly Pick<PolicyResult, 'policy' | 'version' | 'factVersions'>[] {
+): readonly Pick<PolicyResult, 'policy' | 'version' | 'factVersions' | 'verdict'>[] {
   return results.filter(
     ({ mode, version, verdict }) => mode !== 'off' && version !== '' && verdict.kind === kind,
   )

@@ -1,9 +1,12 @@
 import { pino } from 'pino'
 import type { Config } from './config/schema.ts'
 import { DRILL_DEPENDENCIES, isTakenAway, type DrillEvent } from './drill.ts'
+import type { PolicyEvent } from './policy-source/keeper.ts'
 import { createDependencyMetrics } from './record/dependency-metrics.ts'
 import { createLogs, type Logger } from './record/log.ts'
 import type { RequestLog } from './record/request-log.ts'
+import { observePolicies } from './record/observe-policies.ts'
+import { createPolicyMetrics, type PolicyMetrics } from './record/policy-metrics.ts'
 import { createMetrics, type Metrics } from './record/metrics.ts'
 import { createTrustMetrics, type TrustMetrics } from './record/trust-metrics.ts'
 import type { LookUpEvent } from './trust/rekor/look-up.ts'
@@ -20,6 +23,8 @@ export type Watch = {
   readonly metrics: Metrics
   readonly trust: TrustMetrics
   readonly trustListener: TrustListener
+  readonly policies: PolicyMetrics
+  onPolicies(event: PolicyEvent): void
   onCircuit(dependency: string, event: Omit<CircuitEvent, 'group'> & { group: string }): void
   onLookUp(event: LookUpEvent): void
   onDrill(event: DrillEvent): void
@@ -40,6 +45,7 @@ export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch
   const metrics = createMetrics()
   const trust = createTrustMetrics(metrics.registry)
   const dependencies = createDependencyMetrics(metrics.registry)
+  const policies = createPolicyMetrics(metrics.registry)
   return {
     ...logs,
     metrics,
@@ -49,6 +55,8 @@ export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch
       onMirror: ({ kind, mirror, message }) => log.warn({ event: 'trust', kind, source: mirror }, message),
       onKey: (event) => tellKey(event, log),
     },
+    policies,
+    onPolicies: observePolicies(log, policies),
     onCircuit(dependency, { group, host, state, outage }) {
       dependencies.circuits.set({ dependency, group }, Number(state === 'open'))
       const told = { event: 'circuit', dependency, group, host, state, since: new Date(outage.sinceMs) }

@@ -1,9 +1,14 @@
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { dataListeners, type DataListenerEntry } from './config/listen-schema.ts'
 import type { Config } from './config/schema.ts'
-import type { PolicySet, Mode, Policy } from './policy/types.ts'
+import { modeIn, strictest, type Ring } from './policy/ring.ts'
+import type { PolicySet, Mode, RingModes } from './policy/types.ts'
 import type { Metrics } from './record/metrics.ts'
+import { createDoor, type Door } from './rings/door.ts'
+import type { Rings } from './rings/recognise.ts'
 import type { TufRepositories } from './routes/tuf.ts'
+import type { ListenOptions, TlsFiles } from './server.ts'
 import type { OpenTrust } from './trust/open.ts'
 import { readPublished } from './trust/published.ts'
 import { createCredentialSource, type Credential, type CredentialSource } from './upstream/credentials.ts'
@@ -34,17 +39,55 @@ export function routeTable(config: Config): readonly RouteEntry[] {
   }))
 }
 
-export async function loadTls(config: Config): Promise<{ cert: string; key: string } | undefined> {
-  const { tls } = config.listen.data
-  if (tls === undefined) return undefined
-  const [cert, key] = await Promise.all([readFile(tls.cert, 'utf8'), readFile(tls.key, 'utf8')])
-  return { cert, key }
+/** Every listener where clients pull, and what it makes of them; `listen.data` first. */
+export async function loadListeners(
+  { listen, rings: configured }: Pick<Config, 'listen' | 'rings'>,
+  rings: Rings,
+): Promise<readonly DataListener[]> {
+  const known = configured.flatMap(({ when }) => when.flatMap(({ tokens = [] }) => tokens))
+  return await Promise.all(
+    dataListeners(listen).map(async ({ name, host, port, tls, authentication }) => ({
+      name,
+      at: { host, port, tls: tls === undefined ? undefined : await readTls(tls) },
+      door: createDoor(rings, { listener: name, tokens: authentication === 'token' ? known : undefined }),
+    })),
+  )
 }
 
-/** The strictest mode that any rule has for an image: those that match it, or the one for images without a policy. */
-export function strictestMode(set: PolicySet, matching: readonly Policy[]): Mode {
-  const modes = matching.length === 0 ? [set.unmatched] : matching.map(({ mode }) => mode)
-  return modes.includes('enforce') ? 'enforce' : modes.includes('observe') ? 'observe' : 'off'
+export type DataListener = {
+  readonly name: string
+  readonly at: ListenOptions
+  readonly door: Door
+}
+
+async function readTls({
+  cert,
+  key,
+  clientCa,
+  clientCertificate,
+}: NonNullable<DataListenerEntry['tls']>): Promise<TlsFiles> {
+  const read = async (path: string): Promise<string> => await readFile(path, 'utf8')
+  return {
+    cert: await read(cert),
+    key: await read(key),
+    clientCa: clientCa === undefined ? undefined : await read(clientCa),
+    clientCertificate,
+  }
+}
+
+type Rule = { readonly modes: RingModes }
+
+/**
+ * The strictest mode that any rule has for an image in the ring: those that match it, or the one for images without a policy.
+ * A revocation that matches may hit the image or not.
+ */
+export function strictestMode(
+  { unmatched }: Pick<PolicySet, 'unmatched'>,
+  { policies, revocations }: { policies: readonly Rule[]; revocations: readonly Rule[] },
+  ring: Ring,
+): Mode {
+  const modes = [...policies, ...revocations].map((rule) => modeIn(rule.modes, ring.name))
+  return strictest(policies.length === 0 ? [unmatched, ...modes] : modes)
 }
 
 export function countLoaded({ policies }: Pick<Metrics, 'policies'>, set: PolicySet): void {

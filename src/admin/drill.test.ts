@@ -176,11 +176,12 @@ describe('requests of web pages', () => {
 
 describe('replay', () => {
   const image = parseImageReference('r.test/app:v1') ?? assert.fail()
+  const ring = { name: 'default', stanceLimit: undefined }
 
   it('reports what recent pulls would come to', async () => {
     await using setting = await setUp()
     const { recent, ask } = setting
-    recent.note({ ...image, client: '10.0.0.1', isServed: true })
+    recent.note({ ...image, client: '10.0.0.1', ring, isServed: true })
     await ask('POST', '/drill', { body: good })
     const { status, json } = await ask('POST', '/drill/replay')
     assert.equal(status, 200)
@@ -192,6 +193,7 @@ describe('replay', () => {
         {
           kind: 'lost',
           image: 'r.test/app:v1',
+          ring: 'default',
           clients: 1,
           lastAt: '2026-01-01T00:00:00.000Z',
           outcome: 'hold',
@@ -210,7 +212,7 @@ describe('replay', () => {
       return { outcome: 'serve', why: '' }
     })
     const { recent, routes } = setting
-    recent.note({ ...image, client: '10.0.0.1', isServed: true })
+    recent.note({ ...image, client: '10.0.0.1', ring, isServed: true })
     const ask = async () =>
       await routes.request('/drill/replay', { method: 'POST', headers: { host: 'localhost' } })
     const replays = [ask(), ask(), ask()]

@@ -3,6 +3,7 @@ import { Hono, type Context, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
 import { DRILL_DEPENDENCIES, DRILL_MS_MAX, type Drill, type Drills } from '../drill.ts'
 import { replay, type JudgeFresh, type RecentPulls, type ReplayReport } from '../replay.ts'
+import { readJson } from './json-body.ts'
 
 export type DrillRoutesDeps = {
   readonly drills: Drills
@@ -71,32 +72,14 @@ type Read =
   | { readonly ok: false; readonly status: 400 | 411 | 413 | 415; readonly problem: string }
 
 async function readStart(context: Context<Env>): Promise<Read> {
-  const type = context.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
-  if (type !== 'application/json') return { ok: false, status: 415, problem: 'expected application/json' }
-  // The HTTP parser holds a client to the length that it names, so naming one is enough.
-  const length = Number(context.req.header('content-length'))
-  if (Number.isNaN(length)) return { ok: false, status: 411, problem: 'expected a Content-Length' }
-  if (length > BODY_BYTES_MAX) return { ok: false, status: 413, problem: `more than ${BODY_BYTES_MAX} bytes` }
-  let json: unknown
-  try {
-    json = await context.req.json()
-  } catch {
-    return { ok: false, status: 400, problem: 'the body is not JSON' }
-  }
-  const parsed = StartDrill.safeParse(json)
-  if (!parsed.success) return { ok: false, status: 400, problem: problemOf(parsed.error) }
-  const start = parsed.data
+  const read = await readJson(context, StartDrill, BODY_BYTES_MAX)
+  if (!read.ok) return read
+  const start = read.value
   const repeated = start.confirm.toSorted().join() === start.dependencies.toSorted().join()
   if (repeated) return { ok: true, start }
   const expected = JSON.stringify(start.dependencies)
   const problem = `confirm: expected the dependencies once more, ${expected}; nothing was taken away`
   return { ok: false, status: 400, problem }
-}
-
-function problemOf(error: z.ZodError): string {
-  const [first] = error.issues
-  if (first === undefined) return 'not a drill'
-  return first.path.length === 0 ? first.message : `${first.path.join('.')}: ${first.message}`
 }
 
 function describe({ dependencies, by, endsAt }: Drill): string {

@@ -24,7 +24,17 @@ async function portcullis(...argv: readonly string[]): Promise<Ended> {
 }
 
 describe('every level', () => {
-  const helped = [[], ['serve'], ['verify'], ['verify-bundle'], ['demo'], ['config'], ['config', 'check']]
+  const helped = [
+    [],
+    ['serve'],
+    ['verify'],
+    ['verify-bundle'],
+    ['demo'],
+    ['config'],
+    ['config', 'check'],
+    ['policy'],
+    ['policy', 'test'],
+  ]
   for (const command of helped) {
     it(`portcullis ${command.join(' ')} --help`, async () => {
       const { code, stdout } = await portcullis(...command, '--help')
@@ -109,6 +119,17 @@ describe('with a registry', () => {
     const [source] = JSON.parse(after.stdout).sources
     assert.deepEqual([source.state, source.roles.length], ['fresh', 4])
     assert.match((await trust('refresh', 'nope')).stderr, /found "nope", expected one of demo/)
+  })
+
+  it('policy explain says what is demanded, and then what was found', async () => {
+    const image = `${registry.host}/shop:nightly`
+    const { code, stdout, stderr } = await portcullis('policy', 'explain', image, '--config', config)
+    assert.equal(code, 1, stderr)
+    assert.match(stdout, /\npolicy shop-releases \(.*\), by .*\n {2}mode enforce: refuses\n {2}needs /)
+    assert.match(
+      stdout,
+      /\n\n.*would be refused\n {2}policy shop-releases \(enforce\): violated\n.*no signature/,
+    )
   })
 
   it('verify --json is the decision', async () => {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
-import { configJsonSchema } from '../config/schema.ts'
+import { configJsonSchema, type Config } from '../config/schema.ts'
 import { loadPolicyDirectory } from '../config/policy-files.ts'
+import { gitRevision } from '../policy-source/git-revision.ts'
 import { problemText } from '../policy/problem.ts'
 import { configure } from './configure.ts'
 import { EXIT, type CommandIo } from './io.ts'
@@ -33,7 +34,15 @@ async function check(path: string | undefined, io: CommandIo): Promise<number> {
   const { policies: all, unmatched } = policies.set
   io.stdout(
     `ok: ${config.upstreams.size} upstreams; ${all.length} policies (${count('enforce')} enforce, ${count('observe')} observe, ` +
-      `${count('off')} off); images without a policy: ${unmatched}\n`,
+      `${count('off')} off); images without a policy: ${unmatched}\n` +
+      (await sourceText(config)),
   )
   return EXIT.ok
+}
+
+/** Where the policies come from, where that is more than a directory: a line, or nothing. */
+async function sourceText({ policies: { directory, bundle } }: Config): Promise<string> {
+  if (bundle !== undefined) return `policies: ${bundle.image}; see portcullis policy bundle verify\n`
+  const revision = directory === undefined ? undefined : await gitRevision(directory)
+  return revision === undefined ? '' : `policies: ${directory ?? ''} at commit ${revision}\n`
 }

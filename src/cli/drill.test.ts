@@ -23,7 +23,8 @@ function setUp({ judgeFresh = serve, ...surroundings }: Setting = {}) {
   })
   const recent = new RecentPulls(() => nowMs)
   const image = parseImageReference('r.test/app:v1') ?? assert.fail()
-  recent.note({ ...image, client: '10.0.0.1', isServed: true })
+  const ring = { name: 'default', stanceLimit: undefined }
+  recent.note({ ...image, client: '10.0.0.1', ring, isServed: true })
   const replayLimit = () => new AbortController().signal
   const routes = createDrillRoutes(
     { drills, recent, judgeFresh, replayLimit },
@@ -76,7 +77,7 @@ it('1 where something would be lost, one line each, without control characters',
   assert.match(stdout, /^without registry, sigstore, rekor, kms /)
   assert.match(
     stdout,
-    /served now, and would not be:\n {2}r\.test\/app:v1 hold: r\.test: ECONNREFUSED\?\[31m \(1 client, /,
+    /served now, and would not be:\n {2}r\.test\/app:v1 hold: r\.test: ECONNREFUSED\?\[31m \(1 client of ring default, /,
   )
 })
 

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises'
 import { Argument, type Command } from 'commander'
 import * as z from 'zod'
-import { parseDuration } from '../config/quantities.ts'
+import { parseDuration } from '../policy/duration.ts'
 import { DRILL_DEPENDENCIES, DRILL_MS_MAX, type DrillDependency } from '../drill.ts'
 import { EXIT, type CommandIo } from './io.ts'
 
@@ -48,6 +48,7 @@ const Report = z.object({
     z.object({
       kind: z.enum(['lost', 'let-in']),
       image: z.string(),
+      ring: z.string(),
       clients: z.int(),
       lastAt: z.string(),
       outcome: Outcome,
@@ -241,8 +242,8 @@ function section({ findings }: Replayed['report'], wanted: string, title: string
   const found = findings.filter(({ kind }) => kind === wanted)
   if (found.length === 0) return []
   const lines = found.map(
-    ({ image, outcome, clients, lastAt, why }) =>
-      `  ${image} ${outcome}: ${why} (${clients} ${clients === 1 ? 'client' : 'clients'}, last ${lastAt})`,
+    ({ image, ring, outcome, clients, lastAt, why }) =>
+      `  ${image} ${outcome}: ${why} (${clients} ${clients === 1 ? 'client' : 'clients'} of ring ${ring}, last ${lastAt})`,
   )
   return [title, ...lines]
 }

@@ -1,10 +1,11 @@
 import type { RequestListener } from 'node:http'
 import type { Command } from 'commander'
 import { createDeps, type Deps } from '../deps.ts'
-import { listen, type ListenHandler, type Listener } from '../server.ts'
+import { listen, type Listener } from '../server.ts'
 import { getRequestListener } from '@hono/node-server'
 import { createAdminApp, type AdminDeps } from '../admin.ts'
 import { createDataListener } from '../app.ts'
+import { ADMIN_LISTENER, DATA_LISTENER } from '../config/listen-schema.ts'
 import type { Config } from '../config/schema.ts'
 import { configure } from './configure.ts'
 import { EXIT, type CommandIo } from './io.ts'
@@ -17,7 +18,12 @@ export function registerServe(program: Command, io: CommandIo): void {
     .action(async (options: { config?: string }) => {
       const config = await configure(options.config, io)
       if (config === undefined) return io.exit(EXIT.usage)
-      const running = await start(config, io)
+      let running: Running | undefined
+      // From here on, or the signal would end the process; what comes before it runs is too early to change anything.
+      process.on('SIGHUP', () => {
+        if (running !== undefined) void reloadPolicies(running.deps)
+      })
+      running = await start(config, io)
       if (running === undefined) return io.exit(EXIT.usage)
       await stopSignal()
       await running.stop()
@@ -25,15 +31,28 @@ export function registerServe(program: Command, io: CommandIo): void {
     })
 }
 
+const RELOAD_LIMIT_MS = 60_000
+
+/** What is wrong with the new policies is logged by whoever keeps them. */
+async function reloadPolicies({ policies, log }: Deps): Promise<void> {
+  try {
+    await policies.reload(AbortSignal.timeout(RELOAD_LIMIT_MS))
+  } catch (error) {
+    log.error({ event: 'error', err: error }, 'unexpected error')
+  }
+}
+
 export type Running = {
   readonly deps: Deps
   readonly data: Listener
+  /** Every listener where clients pull, by name; `data` is one of them. */
+  readonly clients: ReadonlyMap<string, Listener>
   readonly admin: Listener
-  /** Drains both listeners, then closes what they used. */
+  /** Drains all listeners, then closes what they used. */
   stop(): Promise<void>
 }
 
-/** Starts both listeners, or says on stderr why not and gives undefined. */
+/** Starts every listener, or says on stderr why not and gives undefined. */
 export async function start(config: Config, io: CommandIo): Promise<Running | undefined> {
   const created = await createDeps(config)
   if (!created.ok) {
@@ -42,23 +61,23 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
   }
   const { deps } = created
   const readiness = { draining: false }
-  const listeners = await listenAll(config, createDataListener(deps.app), {
-    ...deps.admin,
-    tls: deps.tls,
-    readiness,
-  })
-  if (!listeners.ok) {
-    io.stderr(`portcullis: ${listeners.problem}\n`)
+  const opened = await listenAll(config, deps, readiness)
+  if (!opened.ok) {
+    io.stderr(`portcullis: ${opened.problem}\n`)
     await deps.close()
     return undefined
   }
-  const { data, admin } = listeners
-  const at = { data: data.address, admin: admin.address }
+  const { clients, admin } = opened
+  const data = clients.get(DATA_LISTENER)
+  if (data === undefined) throw new TypeError('there is always a data listener')
+  const at = [...clients, [ADMIN_LISTENER, admin] as const].map(
+    ([name, { address }]) => [name, address] as const,
+  )
   deps.log.info(
     {
       event: 'start',
-      listen: at,
-      policies: deps.policies.policies.length,
+      listen: Object.fromEntries(at),
+      policies: deps.policies.inForce.set.policies.length,
       trust: deps.trust.snapshot.version,
     },
     'ready',
@@ -66,32 +85,34 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
   return {
     deps,
     data,
+    clients,
     admin,
     async stop() {
-      // Whoever still asks the admin listener is told; the data listener takes no new connection from here on.
+      // Whoever still asks the admin listener is told; the others take no new connection from here on.
       readiness.draining = true
-      await data.close(config.shutdown.drainMs)
+      await Promise.all([...clients.values()].map((one) => one.close(config.shutdown.drainMs)))
       await admin.close(0)
       await deps.close()
     },
   }
 }
 
-type Listeners = { ok: true; data: Listener; admin: Listener } | { ok: false; problem: string }
+type Opened =
+  | { ok: true; clients: ReadonlyMap<string, Listener>; admin: Listener }
+  | { ok: false; problem: string }
 
-/** Both or neither. */
-async function listenAll(
-  config: Config,
-  data: ListenHandler,
-  deps: AdminDeps & { tls: Deps['tls'] },
-): Promise<Listeners> {
-  const at = config.listen
-  let first: Listener | undefined
+/** All or none. */
+async function listenAll(config: Config, deps: Deps, readiness: AdminDeps['readiness']): Promise<Opened> {
+  const clients = new Map<string, Listener>()
   try {
-    first = await listen(data, { ...at.data, tls: deps.tls })
-    return { ok: true, data: first, admin: await listen({ onRequest: adminListener(deps) }, at.admin) }
+    for (const { name, at, door } of deps.listeners) {
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the configuration, so that the first problem is told
+      clients.set(name, await listen(createDataListener(deps.app, door), at))
+    }
+    const onRequest = adminListener({ ...deps.admin, readiness })
+    return { ok: true, clients, admin: await listen({ onRequest }, config.listen.admin) }
   } catch (error) {
-    await first?.close(0)
+    await Promise.all([...clients.values()].map((one) => one.close(0)))
     return { ok: false, problem: error instanceof Error ? error.message : 'cannot listen' }
   }
 }

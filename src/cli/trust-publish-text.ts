@@ -3,7 +3,7 @@ import { shortId } from '../trust/publish/key.ts'
 import { keysOf, thresholdOf } from '../trust/publish/root.ts'
 import { countSignatures, fingerprint, isComplete, type StagedRoot } from '../trust/publish/sign-root.ts'
 import type { RoleStatus, Status } from '../trust/publish/status.ts'
-import { parseDuration } from '../config/quantities.ts'
+import { parseDuration } from '../policy/duration.ts'
 
 /** Milliseconds. Throws PublishError `usage`. */
 export function parseLifetime(text: string, option: string): number {

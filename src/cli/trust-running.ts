@@ -20,7 +20,7 @@ const report = z.object({
   sources: z.array(
     z.object({
       name: z.string(),
-      kind: z.enum(['public-good', 'tuf', 'pinned', 'keys', 'kms']),
+      kind: z.enum(['public-good', 'tuf', 'pinned', 'pki', 'keys', 'kms']),
       origin: z.string(),
       state: z.enum(['fresh', 'stale', 'unusable']),
       problem: z.string().optional(),

@@ -146,7 +146,8 @@ async function withAccess(
   }
   let access: TrustAccess | undefined
   try {
-    access = await open(config, keyReferencesOf(policies.set))
+    const ofBundle = (config.policies.bundle?.signers ?? []).flatMap(({ kms }) => kms ?? [])
+    access = await open(config, [...keyReferencesOf(policies.set), ...ofBundle])
     return await work(access)
   } catch (error) {
     if (!(error instanceof TrustError) && !(error instanceof StoreError)) throw error

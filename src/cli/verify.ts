@@ -1,21 +1,18 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Command } from 'commander'
-import { createDeps, type Deps } from '../deps.ts'
-import { parseImageReference, type ImageReference } from '../oci/reference.ts'
+import { parseImageReference } from '../oci/reference.ts'
 import type { PullAnswer } from '../pull.ts'
-import { UpstreamError } from '../upstream/types.ts'
 import { configure } from './configure.ts'
 import { EXIT, type CommandIo } from './io.ts'
+import { exitOf, pullOnce } from './pull-once.ts'
 
-type Options = { config?: string; json?: boolean }
+type Options = { config?: string; json?: boolean; ring?: string }
 
 export function registerVerify(program: Command, io: CommandIo): void {
   program
     .command('verify <image>')
     .description('say what the proxy would do with an image, policy by policy, and why')
     .option('-c, --config <file>', 'configuration file (default: $PORTCULLIS_CONFIG, else built-in defaults)')
+    .option('--ring <name>', 'as a client of this ring gets it (default: of none that is configured)')
     .option('--json', 'print the decision as JSON')
     .addHelpText(
       'after',
@@ -32,44 +29,16 @@ async function verify(name: string, options: Options, io: CommandIo): Promise<nu
   }
   const config = await configure(options.config, io)
   if (config === undefined) return EXIT.usage
-  // A store of its own: nothing that a running proxy has cached colours the answer.
-  const dataDirectory = await mkdtemp(join(tmpdir(), 'portcullis-verify-'))
-  try {
-    const created = await createDeps({ ...config, dataDirectory, log: { level: 'silent' } })
-    if (!created.ok) {
-      io.stderr(created.problems.map((problem) => `${problem}\n`).join(''))
-      return EXIT.usage
-    }
-    try {
-      return await verifyWith(created.deps, image, options, io)
-    } finally {
-      await created.deps.close()
-    }
-  } finally {
-    await rm(dataDirectory, { recursive: true, force: true })
-  }
-}
-
-async function verifyWith(
-  deps: Deps,
-  image: ImageReference,
-  options: Options,
-  io: CommandIo,
-): Promise<number> {
-  try {
-    const answer = await deps.puller.pull({ ...image, client: 'command line', deadline: deps.app.deadline })
-    io.stdout(options.json === true ? `${JSON.stringify(asJson(answer), undefined, 2)}\n` : asText(answer))
-    return answer.kind === 'serve' ? EXIT.ok : answer.kind === 'refuse' ? EXIT.refused : EXIT.undetermined
-  } catch (error) {
-    if (!(error instanceof UpstreamError)) throw error
-    io.stderr(`portcullis: ${error.message}\n`)
-    return EXIT.undetermined
-  }
+  const answer = await pullOnce({ image, config, ring: options.ring }, io)
+  if (typeof answer === 'number') return answer
+  io.stdout(options.json === true ? `${JSON.stringify(answerJson(answer), undefined, 2)}\n` : asText(answer))
+  return exitOf(answer)
 }
 
 const WORDS = { serve: 'would be served', refuse: 'would be refused', hold: 'cannot be decided now' } as const
 
-function asText(answer: PullAnswer): string {
+/** Lines that name the image, each policy and why. What they quote comes from outside in part. */
+export function answerLines(answer: PullAnswer): readonly string[] {
   const { decision } = answer
   const { registry, name } = decision.subject.repository
   const lines = [`${registry}/${name}@${decision.subject.digest ?? 'unresolved'} ${WORDS[answer.kind]}`]
@@ -79,10 +48,14 @@ function asText(answer: PullAnswer): string {
   }
   if (decision.results.length === 0) lines.push('  evidence: signatures and attestations need no policy')
   lines.push(`  decision ${decision.id}`)
-  return `${lines.map(printable).join('\n')}\n`
+  return lines.map(printable)
 }
 
-function asJson(answer: PullAnswer): unknown {
+function asText(answer: PullAnswer): string {
+  return `${answerLines(answer).join('\n')}\n`
+}
+
+export function answerJson(answer: PullAnswer): unknown {
   const { decision } = answer
   const { key: _key, ...rest } = decision
   return { ...rest, message: answer.kind === 'serve' ? undefined : answer.line }

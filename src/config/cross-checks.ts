@@ -1,5 +1,6 @@
-import { parseRegistry } from '../oci/reference.ts'
+import { parseImageReference, parseRegistry } from '../oci/reference.ts'
 import type { Finding } from '../policy/problem.ts'
+import { ringChecks } from './ring-checks.ts'
 import type { ConfigDocument } from './schema.ts'
 
 /** How many renewals must come in the time for which something is believed without one. */
@@ -14,6 +15,7 @@ export function crossChecks(config: ConfigDocument): readonly Finding[] {
     ...checkCredentials(config),
     ...checkPolicies(config),
     ...checkTrust(config),
+    ...ringChecks(config),
   ]
 }
 
@@ -67,11 +69,24 @@ function checkCredentials({ upstreams }: ConfigDocument): readonly Finding[] {
   })
 }
 
-function checkPolicies({ policies }: ConfigDocument): readonly Finding[] {
-  if (policies.unmatched !== 'enforce' || policies.directory !== undefined) return []
-  const message =
-    'found "enforce" without policies.directory, which would refuse every image; set the directory'
-  return [{ path: ['policies', 'unmatched'], message }]
+function checkPolicies({ policies, upstreams }: ConfigDocument): readonly Finding[] {
+  const { directory, bundle, unmatched } = policies
+  const findings: Finding[] = []
+  if (directory !== undefined && bundle !== undefined) {
+    const message = 'found policies.directory too; expected one of the two, so that it is plain which counts'
+    findings.push({ path: ['policies', 'bundle'], message })
+  }
+  const registry = bundle === undefined ? undefined : parseImageReference(bundle.image)?.repository.registry
+  if (registry !== undefined && !Object.hasOwn(upstreams, registry)) {
+    const message = `found an image of ${registry}, which upstreams does not list; add it, with its credentials`
+    findings.push({ path: ['policies', 'bundle', 'image'], message })
+  }
+  if (unmatched === 'enforce' && directory === undefined && bundle === undefined) {
+    const message =
+      'found "enforce" without policies.directory or policies.bundle, which would refuse every image; set one'
+    findings.push({ path: ['policies', 'unmatched'], message })
+  }
+  return findings
 }
 
 function checkTrust({ trust }: ConfigDocument): readonly Finding[] {
@@ -86,6 +101,7 @@ function checkTrust({ trust }: ConfigDocument): readonly Finding[] {
     const message = `found ${JSON.stringify(name)}, which is a trust root; both would be served as /tuf/${name}/`
     findings.push({ path: ['trust', 'publications', name], message })
   }
+  findings.push(...checkTimes(trust))
   for (const [name, root] of Object.entries(trust.roots)) {
     for (const [index, { validFrom, validUntil }] of (root.kind === 'keys' ? root.keys : []).entries()) {
       if (validFrom === undefined || validUntil === undefined || validFrom < validUntil) continue
@@ -94,6 +110,19 @@ function checkTrust({ trust }: ConfigDocument): readonly Finding[] {
     }
   }
   return findings
+}
+
+/** A PKI has no logs and no timestamp authorities of its own, and keys neither. */
+function checkTimes({ roots }: ConfigDocument['trust']): readonly Finding[] {
+  const known = Object.entries(roots).flatMap(([name, { kind }]) =>
+    kind === 'pki' || kind === 'keys' ? [] : [name],
+  )
+  return Object.entries(roots).flatMap(([name, root]) => {
+    if (root.kind !== 'pki' || known.includes(root.times)) return []
+    const expected = known.length === 0 ? 'a trust root of kind tuf, pinned or public-good' : known.join(', ')
+    const message = `found ${JSON.stringify(root.times)}, expected ${expected}: a root with logs or timestamp authorities`
+    return [{ path: ['trust', 'roots', name, 'times'], message }]
+  })
 }
 
 /** One renewal that comes late or fails must not be an outage. */

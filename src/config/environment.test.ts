@@ -27,8 +27,8 @@ const VALUES: readonly (readonly [
   of: (config: Config) => unknown,
   expected: unknown,
 ])[] = [
-  ['PORTCULLIS_LISTEN_DATA', '0.0.0.0:80', ({ listen }) => listen.data, { host: '0.0.0.0', port: 80 }],
-  ['PORTCULLIS_LISTEN_DATA', '[::1]:0', ({ listen }) => listen.data, { host: '::1', port: 0 }],
+  ['PORTCULLIS_LISTEN_DATA', '0.0.0.0:80', ({ listen: { data } }) => [data.host, data.port], ['0.0.0.0', 80]],
+  ['PORTCULLIS_LISTEN_DATA', '[::1]:0', ({ listen: { data } }) => [data.host, data.port], ['::1', 0]],
   ['PORTCULLIS_LISTEN_ADMIN', 'localhost:81', ({ listen }) => listen.admin.host, 'localhost'],
   ['PORTCULLIS_DATA_DIRECTORY', 'var', ({ dataDirectory }) => dataDirectory, 'var'],
   ['PORTCULLIS_POLICIES_DIRECTORY', '/p', ({ policies }) => policies.directory, '/p'],

@@ -20,13 +20,14 @@ function keysOf(schema: unknown): readonly string[] {
   if (!isRecord(schema)) return []
   const properties = isRecord(schema['properties']) ? schema['properties'] : {}
   const options = Array.isArray(schema['oneOf']) ? schema['oneOf'] : []
-  const nested = [...Object.values(properties), ...options, schema['additionalProperties']].flatMap(keysOf)
+  const below = [...options, schema['additionalProperties'], schema['items']]
+  const nested = [...Object.values(properties), ...below].flatMap(keysOf)
   return [...Object.keys(properties), ...nested]
 }
 
 test('config/default.yaml shows every setting', async () => {
   const text = await readFile(new URL('config/default.yaml', ROOT), 'utf8')
-  const shown = new Set([...text.matchAll(/\b([A-Za-z]+):/g)].map(([, key]) => key))
+  const shown = new Set([...text.matchAll(/\b([A-Za-z0-9]+):/g)].map(([, key]) => key))
   // `password` has a better place than a file, so the example does not lead there.
   const missing = keysOf(configJsonSchema()).filter((key) => !shown.has(key) && key !== 'password')
   assert.deepEqual(missing, [])

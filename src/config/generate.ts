@@ -1,5 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { policyJsonSchema } from '../policy/document.ts'
+import { policyTestJsonSchema } from '../policy-test/document.ts'
+import { revocationJsonSchema } from '../policy/revocation-document.ts'
 import { configReference } from './reference.ts'
 import { configJsonSchema } from './schema.ts'
 
@@ -8,6 +10,8 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   return new Map([
     ['config/schema.json', jsonText(configJsonSchema())],
     ['config/policy.schema.json', jsonText(policyJsonSchema())],
+    ['config/revocation.schema.json', jsonText(revocationJsonSchema())],
+    ['config/policy-test.schema.json', jsonText(policyTestJsonSchema())],
     ['docs/configuration.md', configReference()],
   ])
 }

@@ -9,6 +9,7 @@ test('no configuration is a safe and useful one', async () => {
   const config = await load(undefined)
   assert.deepEqual([config.listen.data.host, config.listen.admin.host], ['127.0.0.1', '127.0.0.1'])
   assert.deepEqual(config.policies, {
+    reloadEveryMs: 5000,
     defaultMode: 'observe',
     unmatched: 'observe',
     defaultStance: 'closed',
@@ -212,7 +213,7 @@ const FAULTS: readonly (readonly [name: string, text: string, problem: RegExp])[
   [
     'a trust root of no kind',
     'trust: { roots: { a: { kind: gpg } } }',
-    /kind: found "gpg", expected public-good or tuf or pinned or keys/,
+    /kind: found "gpg", expected public-good or tuf or pinned or pki or keys/,
   ],
   [
     'a pinned trust root without a path',

@@ -66,6 +66,9 @@ function parseDocument(value: unknown): {
   const { data } = configSchema.safeParse(sound)
   // A default upstream cannot be looked up in a map that is itself in doubt.
   if (broken.has('upstreams')) broken.add('defaultUpstream')
+  // Rings name listeners, and listeners ask for what rings list.
+  if (broken.has('listen')) broken.add('rings')
+  else if (broken.has('rings')) broken.add('listen')
   const cross = data === undefined ? [] : crossChecks(data).filter(({ path }) => !broken.has(String(path[0])))
   return { data, findings: [...findings, ...cross] }
 }

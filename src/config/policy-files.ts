@@ -1,87 +1,80 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { loadPolicies, type PolicyLoad } from '../policy/load.ts'
+import { finish, type Steps } from '../oci/steps.ts'
+import { loadPoliciesInSteps, type PolicyLoad, type PolicySources } from '../policy/load.ts'
 import type { Problem } from '../policy/problem.ts'
+import { DEFAULT_RING } from '../policy/ring.ts'
+import { DirectorySource } from '../policy-source/directory.ts'
+import { NO_FILES, placeIn, type PolicyFiles } from '../policy-source/source.ts'
 import type { Config } from './schema.ts'
 
-/** Enough for any organisation; what holds more is not a policies directory. */
-const ENTRIES_MAX = 4096
-const DEPTH_MAX = 4
-const FILE_BYTES_MAX = 1024 * 1024
+/** What of the configuration decides what policies mean. */
+export type PolicyRules = {
+  readonly policies: Pick<
+    Config['policies'],
+    'directory' | 'defaultMode' | 'unmatched' | 'defaultStance' | 'stanceLimit'
+  >
+  readonly rings: readonly { readonly name: string }[]
+  readonly trust: { readonly roots: ReadonlyMap<string, { readonly kind: string }> }
+}
 
-const POLICY_FILE = /\.ya?ml$/
-const KEY_FILE = /\.(?:pem|pub)$/
+/**
+ * Reads the policies directory once and compiles what is in it. Without a directory the set is empty, and `unmatched`
+ * rules. Problems name files as the operator would.
+ */
+export async function loadPolicyDirectory(rules: PolicyRules): Promise<PolicyLoad> {
+  const { directory } = rules.policies
+  if (directory === undefined) return finish(compilePolicies(rules, NO_FILES))
+  const reading = await new DirectorySource({ directory, lookEveryMs: undefined }).read()
+  if (!reading.ok) return reading
+  const load = finish(compilePolicies(rules, reading.files))
+  if (load.ok) return load
+  return {
+    ok: false,
+    problems: load.problems.map((problem) => ({ ...problem, file: placeIn(reading.origin, problem.file) })),
+  }
+}
 
-type Entry = { readonly path: string; readonly text: string }
+/** Problems name files by their path in the set. In steps, so that others have their turns. */
+export function* compilePolicies(rules: PolicyRules, files: PolicyFiles): Steps<PolicyLoad> {
+  const load = yield* loadPoliciesInSteps(sourcesOf(rules, files))
+  const problems = vanished(files, load)
+  if (problems.length === 0) return load
+  return { ok: false, problems: [...problems, ...(load.ok ? [] : load.problems)] }
+}
 
-/** Reads the policies directory and compiles what is in it. Without a directory the set is empty, and `unmatched` rules. */
-export async function loadPolicyDirectory({
-  policies,
-  trust,
-}: Pick<Config, 'policies'> & {
-  trust: { roots: ReadonlyMap<string, { kind: string }> }
-}): Promise<PolicyLoad> {
-  const { directory, ...modes } = policies
+/** A policy never disappears by accident: a disk that was full leaves empty files behind. */
+function vanished({ policies }: PolicyFiles, load: PolicyLoad): readonly Problem[] {
+  const empty = policies.filter(({ text }) => text.trim() === '')
+  const problems = empty.map(({ path }) =>
+    problemOf(path, 'found an empty file; delete it, or write its policies'),
+  )
+  if (problems.length > 0 || !load.ok || policies.length === 0) return problems
+  const { set } = load
+  if (set.policies.length > 0 || set.revocations.length > 0) return []
+  return [
+    problemOf(
+      '',
+      'found files without a single policy; unset policies.directory or policies.bundle for none',
+    ),
+  ]
+}
+
+function problemOf(file: string, message: string): Problem {
+  return { file, line: undefined, path: '', message }
+}
+
+function sourcesOf({ policies, rings, trust }: PolicyRules, files: PolicyFiles): PolicySources {
+  const { defaultMode, unmatched, defaultStance, stanceLimit } = policies
   const names = Map.groupBy(trust.roots, ([, { kind }]) => (kind === 'keys' ? 'keys' : 'roots'))
   const namesOf = (kind: 'keys' | 'roots') => new Set((names.get(kind) ?? []).map(([name]) => name))
-  const rules = {
-    ...modes,
-    stanceLimit: modes.stanceLimit,
+  return {
+    files: files.policies,
+    keyFiles: files.keys,
     trustRoots: namesOf('roots'),
     keySets: namesOf('keys'),
+    rings: new Set([DEFAULT_RING, ...rings.map(({ name }) => name)]),
+    defaultMode,
+    unmatched,
+    defaultStance,
+    stanceLimit,
   }
-  if (directory === undefined) return loadPolicies({ ...rules, files: [] })
-  try {
-    const entries = await readEntries(directory)
-    const files = entries.filter(({ path }) => POLICY_FILE.test(path))
-    if (files.length === 0)
-      return failed(directory, 'found no policy file (*.yaml, *.yml); unset policies.directory for none')
-    const keys = entries
-      .filter(({ path }) => KEY_FILE.test(path))
-      .map(({ path, text }) => [path, text] as const)
-    const result = loadPolicies({ ...rules, files, keyFiles: new Map(keys) })
-    if (result.ok) return result
-    return {
-      ok: false,
-      problems: result.problems.map((problem) => ({ ...problem, file: join(directory, problem.file) })),
-    }
-  } catch (error) {
-    return failed(directory, `not readable: ${error instanceof Error ? error.message : 'unknown error'}`)
-  }
-}
-
-function failed(file: string, message: string): PolicyLoad {
-  const problem: Problem = { file, line: undefined, path: '', message }
-  return { ok: false, problems: [problem] }
-}
-
-/** Every policy and key file below `directory`, by its path relative to it, with forward slashes, sorted. */
-async function readEntries(directory: string): Promise<readonly Entry[]> {
-  const paths = await listFiles(directory, '', DEPTH_MAX)
-  const wanted = paths.filter((path) => POLICY_FILE.test(path) || KEY_FILE.test(path))
-  if (wanted.length > ENTRIES_MAX) throw new RangeError(`more than ${ENTRIES_MAX} files`)
-  return await Promise.all(
-    wanted.toSorted().map(async (path) => {
-      const { size } = await stat(join(directory, path))
-      if (size > FILE_BYTES_MAX) throw new RangeError(`${path} has more than ${FILE_BYTES_MAX} bytes`)
-      return { path, text: await readFile(join(directory, path), 'utf8') }
-    }),
-  )
-}
-
-async function listFiles(directory: string, below: string, depth: number): Promise<readonly string[]> {
-  const names = await readdir(join(directory, below))
-  // A mounted ConfigMap keeps its real files under `..data` and links to them; those names would be found twice.
-  const visible = names.filter((name) => !name.startsWith('.'))
-  const nested = await Promise.all(
-    visible.map(async (name) => {
-      const path = below === '' ? name : `${below}/${name}`
-      const entry = await stat(join(directory, path))
-      if (entry.isFile()) return [path]
-      if (!entry.isDirectory()) return []
-      if (depth === 0) throw new RangeError(`${path} is nested more than ${DEPTH_MAX} deep`)
-      return await listFiles(directory, path, depth - 1)
-    }),
-  )
-  return nested.flat()
 }

@@ -1,6 +1,6 @@
 import { isRecord } from '../policy/problem.ts'
 import { VARIABLES } from './environment.ts'
-import { parseDuration } from './quantities.ts'
+import { parseDuration } from '../policy/duration.ts'
 import { configJsonSchema } from './schema.ts'
 
 type Row = { readonly path: string; readonly kind: string; readonly fallback: string; readonly text: string }
@@ -103,9 +103,11 @@ function kindOf(schema: Readonly<Record<string, unknown>>): string {
   return Array.isArray(schema['anyOf']) ? unionOf(schema['anyOf'].filter(isRecord)) : 'mapping'
 }
 
-/** Unions that there are: a value or nothing, a date or a time, a size with its unit or in bytes. */
+/** Unions that there are: a value or nothing, a date or a time, a word or a duration, a size with its unit or in bytes. */
 function unionOf(options: readonly Readonly<Record<string, unknown>>[]): string {
   if (options.some(({ format }) => format === 'date')) return 'date or time'
+  const word = options.find(({ const: only }) => only !== undefined)
+  if (word !== undefined) return `${codeOf(String(word['const']))} or duration`
   const kinds = options.map(kindOf)
   return kinds.includes('null') ? kinds.join(' or ') : 'size'
 }

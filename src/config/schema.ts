@@ -1,61 +1,31 @@
 import * as z from 'zod'
-import { modeSchema, stanceSchema } from '../policy/document.ts'
-import { duration, size } from './quantities.ts'
+import { modeSchema } from '../policy/document-parts.ts'
+import { stanceSchema } from '../policy/document.ts'
+import type { Condition } from '../rings/definition.ts'
+import { listenSchema } from './listen-schema.ts'
+import { policyBundleSchema } from './policy-bundle-schema.ts'
+import { duration } from '../policy/duration.ts'
+import { size } from './quantities.ts'
+import { ringsSchema, type RingDocument } from './ring-schema.ts'
 import { trustSchema, type TrustDocument, type TrustRootEntry } from './trust-schema.ts'
 import { upstreamsSchema } from './upstream-schema.ts'
 
 /** The configuration file: the one schema from which its checks, defaults, JSON Schema and reference page come. */
 
-const PORT_MAX = 65_535
-
 const file = z.string().min(1)
-
-function port(value: number): z.ZodDefault<z.ZodInt> {
-  return z.int().min(0).max(PORT_MAX).default(value)
-}
-
-const listenHost = z.string().min(1).default('127.0.0.1').describe('Address to bind.')
-
-const listen = z
-  .strictObject({
-    data: z
-      .strictObject({
-        host: listenHost,
-        port: port(5000).describe('0 takes any free port.'),
-        tls: z
-          .strictObject({
-            cert: file.describe('PEM file: the certificate and its chain.'),
-            key: file.describe('PEM file: the private key.'),
-          })
-          .optional()
-          .describe('Serve HTTPS. Without it, put something in front that does.'),
-      })
-      .prefault({})
-      .describe('Where clients pull.'),
-    admin: z
-      .strictObject({
-        host: listenHost,
-        port: port(5001).describe('0 takes any free port.'),
-        names: z
-          .array(z.string().regex(/^[a-z0-9.-]{1,253}$/, 'expected a host name'))
-          .max(64)
-          .default([])
-          .describe(
-            'Names under which it is asked for trust and drills, beside addresses and localhost. Others are refused: a web page ' +
-              'may have given its own name to this address.',
-          ),
-      })
-      .prefault({})
-      .describe('Health, metrics and decisions. Not for clients: do not expose it.'),
-  })
-  .prefault({})
-  .describe('Listeners.')
 
 const policies = z
   .strictObject({
     directory: file
       .optional()
       .describe('Directory of policy documents (`*.yaml`, `*.yml`) and their keys (`*.pem`, `*.pub`).'),
+    reloadEvery: z
+      .union([z.literal('off'), duration('1s', '1h')])
+      .prefault('5s')
+      .describe(
+        'How often the directory is looked at for changes. off: only SIGHUP and `POST /policies/reload` do. See policy-reload.md.',
+      ),
+    bundle: policyBundleSchema.optional(),
     defaultMode: modeSchema.default('observe').describe('Mode of a policy that says none.'),
     unmatched: modeSchema
       .default('observe')
@@ -71,6 +41,10 @@ const policies = z
       .describe('The laxest stance that any policy may have here; the stricter of the two counts.'),
   })
   .prefault({})
+  .transform(({ reloadEvery, ...rest }) => ({
+    ...rest,
+    reloadEveryMs: reloadEvery === 'off' ? undefined : reloadEvery,
+  }))
   .describe('Acceptance policies; see policy.md.')
 
 const outages = z
@@ -179,7 +153,7 @@ const shutdown = z
   .describe('The end.')
 
 export const configSchema = z.strictObject({
-  listen,
+  listen: listenSchema,
   dataDirectory: file.default('./data').describe('State and caches. Relative to this file, like every path.'),
   upstreams: upstreamsSchema,
   defaultUpstream: z
@@ -194,6 +168,7 @@ export const configSchema = z.strictObject({
     .describe('A docker `config.json` whose credentials and helpers serve upstreams without `auth`.'),
   trust: trustSchema,
   policies,
+  rings: ringsSchema,
   outages,
   refusals,
   foreignUrls,
@@ -217,8 +192,13 @@ export type UpstreamEntry = Omit<UpstreamDocument, 'url' | 'auth' | 'ca'> & {
   readonly ca?: string
 }
 
+/** A ring as the program uses it: of tokens only their hashes are left. */
+export type RingEntry = Omit<RingDocument, 'when'> & { readonly when: readonly Condition[] }
+
 /** The configuration as the program uses it: defaults filled in, units in names, paths resolved, secrets read. */
-export type Config = Omit<ConfigDocument, 'upstreams' | 'trust'> & {
+export type Config = Omit<ConfigDocument, 'upstreams' | 'trust' | 'rings'> & {
+  /** In the order of precedence. */
+  readonly rings: readonly RingEntry[]
   /** By canonical registry. */
   readonly upstreams: ReadonlyMap<string, UpstreamEntry>
   readonly trust: Omit<TrustDocument, 'roots' | 'publications'> & {

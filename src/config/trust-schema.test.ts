@@ -9,11 +9,12 @@ trust:
     corp: { kind: tuf, url: "https://tuf.example.com/", root: root.json }
     other: { kind: tuf, url: "https://tuf.example.com", rootDigest: "sha256:${'a'.repeat(64)}", rekor: { url: "https://rekor.example.com" } }
     own: { kind: pinned, path: new.json, previous: { path: old.json, until: 2027-03-01 } }
+    pki: { kind: pki, certificates: ca.pem, times: other }
     release: { kind: keys, keys: [{ path: a.pem, validUntil: 2027-03-01T12:00:00+01:00 }, { path: b.pem }] }
   publications: { acme: { directory: tuf } }
 `
   const at = (name: string): string => `/etc/portcullis/${name}`
-  const files = ['root.json', 'new.json', 'old.json', 'a.pem', 'b.pem']
+  const files = ['root.json', 'new.json', 'old.json', 'ca.pem', 'a.pem', 'b.pem']
   const { trust } = await load(text, {}, Object.fromEntries(files.map((name) => [at(name), 'x'])))
   const mirrored = {
     kind: 'tuf',
@@ -33,6 +34,7 @@ trust:
       path: at('new.json'),
       previous: { path: at('old.json'), until: new Date('2027-03-01') },
     },
+    pki: { kind: 'pki', certificates: at('ca.pem'), times: 'other' },
     release: {
       kind: 'keys',
       keys: [{ path: at('a.pem'), validUntil: new Date('2027-03-01T11:00:00Z') }, { path: at('b.pem') }],
@@ -62,6 +64,22 @@ const TRUST_FAULTS: readonly (readonly [string, string, RegExp])[] = [
     /not after/,
   ],
   ['no key', '{ kind: keys, keys: [] }', /keys/],
+  ['a PKI without times', '{ kind: pki, certificates: a }', /trust\.roots\.r\.times/],
+  [
+    'a PKI with times of a root that there is not',
+    '{ kind: pki, certificates: a, times: b }',
+    /found "b", expected a trust root of kind/,
+  ],
+  [
+    'a PKI with its own times',
+    '{ kind: pki, certificates: a, times: r }, own: { kind: pinned, path: b }',
+    /trust\.roots\.r\.times: found "r", expected own/,
+  ],
+  [
+    'a PKI with times of keys',
+    '{ kind: pki, certificates: a, times: k }, k: { kind: keys, keys: [{ path: b }] }',
+    /trust\.roots\.r\.times: found "k"/,
+  ],
   ['no date', '{ kind: pinned, path: a, previous: { path: b, until: soon } }', /expected a date such as/],
 ]
 

@@ -1,5 +1,6 @@
 import * as z from 'zod'
-import { duration } from './quantities.ts'
+import { duration } from '../policy/duration.ts'
+import { momentSchema } from '../policy/field-rules.ts'
 
 const KEYS_MAX = 64
 const ENDPOINTS_MAX = 64
@@ -8,11 +9,7 @@ const ENDPOINT = /^(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4}
 
 const file = z.string().min(1)
 
-const moment = z
-  .union([z.iso.date(), z.iso.datetime({ offset: true })], {
-    error: 'expected a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z',
-  })
-  .transform((text) => new Date(text))
+const moment = momentSchema.transform((text) => new Date(text))
 
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
@@ -93,6 +90,20 @@ const pinned = z
   })
   .describe('A file: a private Sigstore instance, or an air gap.')
 
+const pki = z
+  .strictObject({
+    kind: z.literal('pki'),
+    certificates: file.describe(
+      'PEM: roots and intermediates of your certificate authorities. Read again when it changes.',
+    ),
+    times: z
+      .string()
+      .describe(
+        'Another trust root: its logs and timestamp authorities say when something was signed, without which a certificate proves nothing.',
+      ),
+  })
+  .describe('Certificates that your own authorities issue to signers. See docs/pki.md.')
+
 const keys = z
   .strictObject({
     kind: z.literal('keys'),
@@ -116,7 +127,7 @@ const keys = z
   })
   .describe('Public keys with the time in which each counts; policies name the set as `key.keySet`.')
 
-const trustRootSchema = z.discriminatedUnion('kind', [publicGood, tuf, pinned, keys])
+const trustRootSchema = z.discriminatedUnion('kind', [publicGood, tuf, pinned, pki, keys])
 
 const kms = z
   .strictObject({

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { parseRegistry } from '../oci/reference.ts'
-import { duration } from './quantities.ts'
+import { duration } from '../policy/duration.ts'
 
 const NAMES_MAX = 64
 

@@ -9,7 +9,10 @@ import { recordError, reject, type Findings } from './findings.ts'
 import type { Place } from './look-up.ts'
 
 /** The bytes of a blob, their size and digest checked as they come. Rejects with UpstreamError. */
-async function readBlob(place: Place, descriptor: Descriptor): Promise<Buffer> {
+export async function readBlob(
+  place: Pick<Place, 'client' | 'repository' | 'signal'>,
+  descriptor: Pick<Descriptor, 'digest' | 'size'>,
+): Promise<Buffer> {
   const { client, repository, signal } = place
   const { digest, size } = descriptor
   const blob = await client.getBlob(repository, digest, 0, signal)

@@ -1,4 +1,5 @@
 import type { Descriptor } from '../oci/manifest-types.ts'
+import { CHAIN_PEM_LENGTH_MAX } from '../verify/limits.ts'
 import type { Candidate } from '../verify/types.ts'
 
 /** cosign's payload of about 250 bytes (cosign specs/SIGNATURE_SPEC.md); all proof is in the annotations. */
@@ -23,17 +24,24 @@ const EVIDENCE_ARTIFACT_TYPES: ReadonlySet<string> = new Set([
   'application/vnd.oci.image.config.v1+json',
 ])
 
-/** The annotations by which cosign proves something (its specs/SIGNATURE_SPEC.md, "Properties"); its chain is never read. */
+const CHAIN = 'dev.sigstore.cosign/chain'
+
+/** The annotations by which cosign proves something: its specs/SIGNATURE_SPEC.md, "Properties". */
 const PROOF_ANNOTATIONS = [
   'dev.cosignproject.cosign/signature',
   'dev.sigstore.cosign/certificate',
+  CHAIN,
   'dev.sigstore.cosign/bundle',
   'dev.sigstore.cosign/rfc3161timestamp',
 ]
 
 /** Only what the verifier may read: the rest is as much as its author likes, and would be kept with the evidence. */
 export function proofAnnotations({ annotations }: Descriptor): Readonly<Record<string, string>> {
-  const proofs = PROOF_ANNOTATIONS.filter((name) => Object.hasOwn(annotations, name))
+  // Sigstore's own certificates need no chain, and must not be lost for one that is too long to be read.
+  const isRead = (name: string): boolean =>
+    Object.hasOwn(annotations, name) &&
+    (name !== CHAIN || (annotations[name] ?? '').length <= CHAIN_PEM_LENGTH_MAX)
+  const proofs = PROOF_ANNOTATIONS.filter(isRead)
   return Object.fromEntries(proofs.map((name) => [name, annotations[name] ?? '']))
 }
 

@@ -98,7 +98,7 @@ describe('limits', () => {
 
   test('annotations that prove nothing are not kept, and one that is too long is refused', async () => {
     const registry = new MemoryRegistry()
-    const annotations = { ...signatureOf('short'), 'dev.sigstore.cosign/chain': 'x', other: 'y' }
+    const annotations = { ...signatureOf('short'), other: 'y' }
     const long = signatureOf('x'.repeat(256 * 1024 + 1))
     registry.putManifest(
       registry.image([
@@ -115,6 +115,21 @@ describe('limits', () => {
     assert.match(rejected[0]?.message ?? '', /^annotations of 262145 characters/)
     assert.deepEqual(failures, [])
   })
+
+  for (const [length, isKept] of [
+    [32 * 1024, true],
+    [32 * 1024 + 1, false],
+  ] as const) {
+    test(`a certificate chain of ${length} characters: ${isKept ? 'kept' : 'left out, and the signature kept'}`, async () => {
+      const registry = new MemoryRegistry()
+      const name = 'dev.sigstore.cosign/chain'
+      const annotations = { ...signatureOf('one'), [name]: 'x'.repeat(length) }
+      registry.putManifest(registry.image([{ ...signature, annotations }]), subjectTag('.sig'))
+      const { candidates } = await find(registry)
+      const found = candidates.map((one) => one.form !== 'bundle' && Object.hasOwn(one.annotations, name))
+      assert.deepEqual(found, [isKept])
+    })
+  }
 
   test('a manifest larger than any signatures need', async () => {
     const registry = new MemoryRegistry()

@@ -68,12 +68,14 @@ const EMPTY = Buffer.alloc(0)
 /** Bytes. */
 const PIECE_MAX = 16 * 1024
 
+/** Whether what is sent is small enough to be copied for each who asks: a client that does not read keeps its copy in memory. */
+export function isOnePiece({ body }: Answer, method: string): boolean {
+  return method === 'HEAD' || body.length <= PIECE_MAX
+}
+
 /** Written to node's response, the one way by which a reason phrase of our own reaches the wire. */
-export function sendAnswer(
-  { status, reasonPhrase, headers, body }: Answer,
-  outgoing: ServerResponse,
-  method: string,
-): void {
+export function sendAnswer(answer: Answer, outgoing: ServerResponse, method: string): void {
+  const { status, reasonPhrase, headers, body } = answer
   // An error after the head of a blob: nothing can be said any more but that this is not all of it.
   if (outgoing.headersSent) {
     outgoing.destroy()
@@ -82,7 +84,7 @@ export function sendAnswer(
   outgoing.writeHead(status, reasonPhrase ?? STATUS_CODES[status] ?? 'Unknown', headers)
   if (method === 'HEAD') outgoing.end()
   // A string leaves in one piece with the head, a buffer in two; Latin-1 has one character for each byte.
-  else if (body.length <= PIECE_MAX) outgoing.end(body.toString('latin1'), 'latin1')
+  else if (isOnePiece(answer, method)) outgoing.end(body.toString('latin1'), 'latin1')
   else outgoing.end(body)
 }
 

@@ -40,7 +40,7 @@ function start({ isLearning }: { isLearning: boolean }): { server: Server; again
       return
     }
     sendAnswer(answerTo({ method, url }, answers), outgoing, method)
-    if (isLearning) heads.learn(incoming, outgoing, { method, url })
+    if (isLearning) heads.learn(incoming, outgoing, () => ({ method, url }))
   })
   server.on('connection', (socket) => heads.watch(socket))
   return { server, again: () => again, stop: () => heads.stop() }
@@ -128,6 +128,13 @@ describe('requests whose bytes were read before', () => {
     [
       'an expectation',
       [head('GET /a HTTP/1.1', 'Expect: 100-continue'), head('GET /a HTTP/1.1', 'Expect: 100-continue')],
+    ],
+    [
+      'a token',
+      [
+        head('GET /a HTTP/1.1', 'Authorization: Bearer x'),
+        head('GET /a HTTP/1.1', 'Authorization: Bearer x'),
+      ],
     ],
     [
       'a POST',

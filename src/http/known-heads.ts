@@ -17,6 +17,8 @@ const MORE_THAN_A_HEAD = [
   'te',
 ] as const
 
+const SECRETS = ['authorization', 'proxy-authorization', 'cookie'] as const
+
 /** One connection, as far as it is known that each piece of it was one whole request. */
 type Line = {
   readonly socket: Socket
@@ -72,12 +74,18 @@ export class KnownHeads<Known> {
     outgoing.once('close', () => (line.open -= 1))
   }
 
-  /** What the request that node:http has just read asks for, where that follows from its head alone. */
-  learn({ socket, httpVersion }: IncomingMessage, { shouldKeepAlive }: ServerResponse, asks: Known): void {
+  /** `asks`: what the request that node:http has just read asks for, where that follows from its head alone. */
+  learn(
+    { socket, headers, httpVersion }: IncomingMessage,
+    { shouldKeepAlive }: ServerResponse,
+    asks: () => Known,
+  ): void {
     const line = this.#lines.get(socket)
     if (line === undefined || line.isOver || line.requests !== line.pieces) return
     if (httpVersion !== '1.1' || !shouldKeepAlive) return
-    this.#known.set(line.piece, { asks })
+    // A secret is not kept, and is compared by whoever knows how.
+    if (SECRETS.some((name) => headers[name] !== undefined)) return
+    this.#known.set(line.piece, { asks: asks() })
   }
 
   /** From now on node:http answers everything, and ends connections as it is told to. */
@@ -94,6 +102,8 @@ export class KnownHeads<Known> {
       line.socket.write(answer, 'latin1')
       return true
     }
+    // What takes time now, or has become large, is learned again once it does not.
+    if (known !== undefined) this.#known.delete(head)
     // Exactly one head: its end is the end of the piece, and comes nowhere before.
     line.isOver = !head.endsWith(HEAD_END) || head.indexOf(HEAD_END) !== head.length - HEAD_END.length
     line.piece = head

@@ -23,6 +23,7 @@ spec:
     files: [{ path: 'a.yaml', text }],
     trustRoots: new Set(['public-good', 'internal']),
     keySets: new Set(['release-keys']),
+    rings: new Set(['default']),
     defaultMode: 'enforce',
     unmatched: 'observe',
     defaultStance: 'closed',
@@ -177,4 +178,49 @@ test('a key of a reference needs its root for times: told where that is configur
       assert.equal(unavailable, undefined)
     }
   }
+})
+
+const MAY = new Date('2026-05-01T00:00:00Z')
+const JUNE = new Date('2026-06-01T00:00:00Z')
+const JULY = new Date('2026-07-01T00:00:00Z')
+
+/** Window of the key that is held, and of the document -> what counts. */
+const WINDOWS: readonly (readonly [
+  name: string,
+  held: Partial<HeldKey>,
+  document: string,
+  window: readonly [from: Date | undefined, until: Date | undefined],
+])[] = [
+  ['the document alone has', {}, 'validFrom: 2026-05-01, validUntil: 2026-06-01', [MAY, JUNE]],
+  ['the document begins later', { validFrom: MAY }, 'validFrom: 2026-06-01', [JUNE, undefined]],
+  ['the key begins later', { validFrom: JUNE }, 'validFrom: 2026-05-01', [JUNE, undefined]],
+  ['the document ends earlier', { validUntil: JULY }, 'validUntil: 2026-06-01', [undefined, JUNE]],
+  ['the key ends earlier', { validUntil: MAY }, 'validUntil: 2026-06-01', [undefined, MAY]],
+  ['each has one end', { validUntil: JULY }, 'validFrom: 2026-05-01', [MAY, JULY]],
+]
+
+for (const [name, changes, window, expected] of WINDOWS) {
+  test(`a key of a reference counts in both windows: ${name}`, () => {
+    const key: HeldKey = { ...held(), validUntil: undefined, isCurrent: true, ...changes }
+    const set: KeySet = { kind: 'held', keys: [key] }
+    const bound = bindPolicies(
+      load(`key: { kms: ${KMS}, ${window} }`),
+      trust({ keys: new Map([[KMS, set]]) }),
+    )
+    const { signer } = authorityOf(bound)
+    const [own] = signer.kind === 'key' ? signer.keys : []
+    assert.deepEqual([own?.validFrom, own?.validUntil], expected)
+    assert.equal(own?.isCurrent, false, 'a time must be proven')
+  })
+}
+
+test('a key in a window needs its root for times, wherever the key is from', () => {
+  const key = `${DATA}, validFrom: 2026-05-01, trustRoot: internal }`
+  const { timesUnavailable, unavailable } = authorityOf(bindPolicies(load(key), trust()))
+  assert.deepEqual([timesUnavailable, unavailable], [{ dependency: 'trust', message: 'too old' }, undefined])
+})
+
+test('a static authority needs nothing', () => {
+  const bound = bindPolicies(load('static: { action: pass }'), trust({ roots: new Map() }))
+  assert.equal(authorityOf(bound).unavailable, undefined)
 })

@@ -4,8 +4,16 @@ import test from 'node:test'
 import { digestOf } from '../oci/digest.ts'
 import type { EvidenceFailure, FailureCode, LogProof, PublicKey, Signer, Verified } from '../verify/types.ts'
 import { decide, type DecisionInput } from './decide.ts'
-import { exactMatcher } from './matcher.ts'
-import type { Authority, Cause, Mode, Policy, Reason, StringMatcher, Verdict } from './types.ts'
+import {
+  attestationOf,
+  held,
+  identityOf,
+  keyAuthority,
+  keylessAuthority,
+  NOTHING,
+  policyOf,
+} from '../testing/policies.ts'
+import type { Authority, Cause, Policy, Reason, Verdict } from './types.ts'
 
 const ISSUER = 'https://token.actions.githubusercontent.com'
 const RELEASE = 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1'
@@ -23,12 +31,6 @@ const { publicKey } = generateKeyPairSync('ed25519')
 const pem = publicKey.export({ type: 'spki', format: 'pem' })
 const KEY: PublicKey = { id: `sha256:${'1'.repeat(64)}`, key: createPublicKey(pem) }
 const OTHER_KEY: Signer = { kind: 'key', key: `sha256:${'2'.repeat(64)}` }
-
-function exact(field: 'issuer' | 'subject', value: string): StringMatcher {
-  const result = exactMatcher(field, value)
-  assert.ok(result.ok)
-  return result.matcher
-}
 
 function by(subject: string, changes: { issuer?: string; trustRoot?: string } = {}): Signer {
   const identity = { subject, subjectType: 'uri', issuer: changes.issuer ?? ISSUER, extensions: {} } as const
@@ -50,33 +52,15 @@ function failure(code: FailureCode, message: string = code): EvidenceFailure {
 }
 
 function keyless(name: string, subject: string, attestations: Authority['attestations'] = []): Authority {
-  const identities = [{ issuer: exact('issuer', ISSUER), subject: exact('subject', subject) }]
-  const signer = { kind: 'keyless', trustRoot: 'public-good', identities } as const
-  return { name, signer, attestations, unavailable: undefined }
+  return keylessAuthority(name, [identityOf(ISSUER, subject)], { attestations })
 }
 
 function keyed(name: string, transparencyLog: 'required' | 'optional' = 'optional'): Authority {
-  const held = { key: KEY, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }
-  const source = { keys: [held], keyReference: undefined, transparencyLog, trustRoot: 'public-good' }
-  return { name, signer: { kind: 'key', ...source }, attestations: [], unavailable: undefined }
-}
-
-function policy(authorities: readonly Authority[], name = 'acme', mode: Mode = 'enforce'): Policy {
-  const rest = { version: 'sha256:1', stance: 'closed', runbook: undefined, origin: 'acme.yaml:1' } as const
-  return { name, mode, matches: () => true, authorities, ...rest }
-}
-
-const EMPTY: DecisionInput = {
-  policies: [],
-  unmatched: 'observe',
-  verified: [],
-  failures: [],
-  missing: [],
-  manifestReasons: [],
+  return keyAuthority(name, [held(KEY)], { signer: { transparencyLog } })
 }
 
 function verdictOf(input: Partial<DecisionInput>): Verdict {
-  const [result] = decide({ ...EMPTY, ...input }).results
+  const [result] = decide({ ...NOTHING, ...input }).results
   assert.ok(result)
   return result.verdict
 }
@@ -88,12 +72,9 @@ function reasonOf(verdict: Verdict): Reason {
   return reason
 }
 
-const ONE = policy([keyless('release', RELEASE)])
-const PROVEN = policy([
-  keyless('release', RELEASE, [
-    { name: 'provenance', predicateType: PROVENANCE },
-    { name: 'sbom', predicateType: SBOM },
-  ]),
+const ONE = policyOf([keyless('release', RELEASE)])
+const PROVEN = policyOf([
+  keyless('release', RELEASE, [attestationOf('provenance', PROVENANCE), attestationOf('sbom', SBOM)]),
 ])
 const TIMEOUT: Cause = { dependency: 'registry', message: 'referrers timed out' }
 const RELEASER = by(RELEASE)
@@ -110,24 +91,29 @@ const VERDICTS: readonly Case[] = [
   ['another trust root', ONE, [signed(by(RELEASE, { trustRoot: 'internal' }))], 'violated'],
   ['a key where an identity is expected', ONE, [signed(OWNER)], 'violated'],
   ['an attestation where a signature is expected', ONE, [attested(RELEASER, PROVENANCE)], 'violated'],
-  ['the right key', policy([keyed('ops')]), [signed(OWNER, [])], 'satisfied'],
-  ['another key', policy([keyed('ops')]), [signed(OTHER_KEY)], 'violated'],
-  ['an identity where a key is expected', policy([keyed('ops')]), [signed(RELEASER)], 'violated'],
-  ['the right key, not logged', policy([keyed('ops', 'required')]), [signed(OWNER, [])], 'violated'],
-  ['the right key, logged', policy([keyed('ops', 'required')]), [signed(OWNER)], 'satisfied'],
+  ['the right key', policyOf([keyed('ops')]), [signed(OWNER, [])], 'satisfied'],
+  ['another key', policyOf([keyed('ops')]), [signed(OTHER_KEY)], 'violated'],
+  ['an identity where a key is expected', policyOf([keyed('ops')]), [signed(RELEASER)], 'violated'],
+  ['the right key, not logged', policyOf([keyed('ops', 'required')]), [signed(OWNER, [])], 'violated'],
+  ['the right key, logged', policyOf([keyed('ops', 'required')]), [signed(OWNER)], 'satisfied'],
   [
     'the right key, in a log of another trust root',
-    policy([keyed('ops', 'required')]),
+    policyOf([keyed('ops', 'required')]),
     [signed(OWNER, [{ ...log, trustRoot: 'internal' }])],
     'violated',
   ],
   [
     'the right key, in logs of both trust roots',
-    policy([keyed('ops', 'required')]),
+    policyOf([keyed('ops', 'required')]),
     [signed(OWNER, [{ ...log, trustRoot: 'internal' }, log])],
     'satisfied',
   ],
-  ['any one authority', policy([keyed('ops'), keyless('release', RELEASE)]), [signed(RELEASER)], 'satisfied'],
+  [
+    'any one authority',
+    policyOf([keyed('ops'), keyless('release', RELEASE)]),
+    [signed(RELEASER)],
+    'satisfied',
+  ],
   ['all attestations', PROVEN, [attested(RELEASER, PROVENANCE), attested(RELEASER, SBOM)], 'satisfied'],
   ['one attestation of two', PROVEN, [attested(RELEASER, PROVENANCE)], 'violated'],
   ['a signature where attestations are expected', PROVEN, [signed(RELEASER)], 'violated'],
@@ -185,7 +171,7 @@ const REASONS: readonly ReasonCase[] = [
   ['a key nobody knows', ONE, [], [failure('key')], 'wrong-identity', /a key that no policy names/],
   [
     'another key',
-    policy([keyed('ops')]),
+    policyOf([keyed('ops')]),
     [],
     [failure('certificate'), failure('key')],
     'wrong-key',
@@ -193,7 +179,7 @@ const REASONS: readonly ReasonCase[] = [
   ],
   [
     'an identity for a key',
-    policy([keyed('ops')]),
+    policyOf([keyed('ops')]),
     [signed(RELEASER)],
     [],
     'wrong-key',
@@ -201,7 +187,7 @@ const REASONS: readonly ReasonCase[] = [
   ],
   [
     'no log entry',
-    policy([keyed('ops', 'required')]),
+    policyOf([keyed('ops', 'required')]),
     [signed(OWNER, [])],
     [],
     'not-logged',
@@ -209,7 +195,7 @@ const REASONS: readonly ReasonCase[] = [
   ],
   [
     'a log entry of another trust root',
-    policy([keyed('ops', 'required')]),
+    policyOf([keyed('ops', 'required')]),
     [signed(OWNER, [{ ...log, trustRoot: 'internal' }])],
     [],
     'not-logged',
@@ -284,7 +270,7 @@ test('a reason of broken evidence says in which step it broke', () => {
 })
 
 test('there is one reason for each authority', () => {
-  const verdict = verdictOf({ policies: [policy([keyed('ops'), keyless('release', RELEASE)])] })
+  const verdict = verdictOf({ policies: [policyOf([keyed('ops'), keyless('release', RELEASE)])] })
   assert.deepEqual(verdict.kind === 'violated' && verdict.reasons.map(({ authority }) => authority), [
     'ops',
     'release',
@@ -304,8 +290,8 @@ test('a satisfied verdict names every signer and all it rests on, and nothing el
 })
 
 test('every policy judges for itself', () => {
-  const policies = [ONE, policy([keyed('ops')], 'other', 'observe')]
-  const { results } = decide({ ...EMPTY, policies, verified: [signed(RELEASER)] })
+  const policies = [ONE, policyOf([keyed('ops')], { name: 'other', mode: 'observe' })]
+  const { results } = decide({ ...NOTHING, policies, verified: [signed(RELEASER)] })
   assert.deepEqual(
     results.map((result) => [result.policy, result.mode, result.verdict.kind]),
     [
@@ -317,7 +303,7 @@ test('every policy judges for itself', () => {
 
 for (const unmatched of ['off', 'observe', 'enforce'] as const) {
   test(`an image without a policy violates the rule in mode ${unmatched}, whoever signed it`, () => {
-    const { results } = decide({ ...EMPTY, unmatched, verified: [signed(RELEASER)], missing: [TIMEOUT] })
+    const { results } = decide({ ...NOTHING, unmatched, verified: [signed(RELEASER)], missing: [TIMEOUT] })
     assert.deepEqual(
       results.map((result) => [result.policy, result.mode, reasonOf(result.verdict).code]),
       [['unmatched', unmatched, 'no-policy']],

@@ -1,35 +1,25 @@
-import type { EvidenceFailure, Verified } from '../verify/types.ts'
-import { satisfiedBy, untimedCause } from './authority.ts'
 import { factVersionsOf } from './fact-versions.ts'
-import { reasonsOf } from './reasons.ts'
+import { revokedBy } from './revocation.ts'
 import type {
   Admission,
-  Cause,
   Judgement,
   Mode,
   Outcome,
   Policy,
   PolicyResult,
   Reason,
-  Verdict,
+  Revocation,
 } from './types.ts'
-
-/** What could not be had. Where policies are named, it is of no account to the others. */
-export type MissingCause = Cause & { readonly policies?: readonly string[] }
+import { verdictOf, type JudgedBy } from './verdict.ts'
 
 /** All that is known of one digest in one repository. */
-export type DecisionInput = {
+export type DecisionInput = JudgedBy & {
   /** Every policy that matches the repository; may be empty. */
   readonly policies: readonly Policy[]
+  /** Every revocation likewise. */
+  readonly revocations: readonly Revocation[]
   /** Mode of the rule that every image needs a policy. */
   readonly unmatched: Mode
-  readonly verified: readonly Verified[]
-  /** Evidence that proves nothing, and why. */
-  readonly failures: readonly EvidenceFailure[]
-  /** What could not be had, so that its absence proves nothing. */
-  readonly missing: readonly MissingCause[]
-  /** What the manifest itself is guilty of: no signature mends that. */
-  readonly manifestReasons: readonly Reason[]
 }
 
 /** The name under which the rule for images without a policy judges. */
@@ -42,37 +32,29 @@ const NO_POLICY: Reason = {
   expected: 'a policy that says who may sign it',
 }
 
-/** Judges by every policy alone. Facts about bytes beat facts about the world; neither beats valid evidence. */
+/** Judges by every policy alone. What a revocation names comes first, and nothing that a policy finds outweighs it. */
 export function decide(input: DecisionInput): Judgement {
-  const results = input.policies.map((policy) => {
-    const { name, version, mode, stance, runbook } = policy
-    const verdict = judge(policy, input)
-    const factVersions = factVersionsOf(policy, verdict)
-    return { policy: name, version, factVersions, mode, stance, runbook, verdict }
-  })
-  return { results: results.length > 0 ? results : [judgeUnmatched(input)] }
+  const revoked = revokedBy(input.revocations, input)
+  const results = input.policies.map((policy) => resultOf(policy, input))
+  return { results: [...revoked, ...(results.length > 0 ? results : [judgeUnmatched(input)])] }
+}
+
+function resultOf(policy: Policy, input: DecisionInput): PolicyResult {
+  const { name, version, mode, modes, stance, runbook } = policy
+  const verdict = verdictOf(policy, input)
+  const factVersions = factVersionsOf(policy, verdict, input)
+  return { policy: name, version, factVersions, mode, modes, stance, runbook, verdict }
 }
 
 function judgeUnmatched({ unmatched, manifestReasons }: DecisionInput): PolicyResult {
-  const verdict = { kind: 'violated', reasons: [...manifestReasons, NO_POLICY] } as const
-  return { policy: UNMATCHED, version: '', mode: unmatched, stance: 'closed', runbook: undefined, verdict }
-}
-
-function judge(policy: Policy, input: DecisionInput): Verdict {
-  const { verified, failures, missing, manifestReasons } = input
-  if (manifestReasons.length > 0) return { kind: 'violated', reasons: manifestReasons }
-  const by = policy.authorities.flatMap((authority) => satisfiedBy(authority, verified))
-  if (by.length > 0) return { kind: 'satisfied', by }
-  // Valid evidence may be among what could not be had, or be that of an authority that nobody can ask now.
-  const causes = [
-    ...missing.filter(({ policies }) => policies === undefined || policies.includes(policy.name)),
-    ...policy.authorities.flatMap(({ unavailable }) => unavailable ?? []),
-    ...policy.authorities.flatMap((authority) => untimedCause(authority, verified) ?? []),
-  ]
-  if (causes.length > 0) return { kind: 'undetermined', causes }
   return {
-    kind: 'violated',
-    reasons: policy.authorities.flatMap((authority) => reasonsOf(authority, verified, failures)),
+    policy: UNMATCHED,
+    version: '',
+    mode: unmatched,
+    modes: { fallback: unmatched, byRing: new Map() },
+    stance: 'closed',
+    runbook: undefined,
+    verdict: { kind: 'violated', reasons: [...manifestReasons, NO_POLICY] },
   }
 }
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import { enforce, type StanceContext } from './decide.ts'
-import type { Cause, Mode, Outcome, PolicyResult, Stance, Verdict } from './types.ts'
+import { NOTHING, policyOf, staticAuthority } from '../testing/policies.ts'
+import { decide, enforce, type StanceContext } from './decide.ts'
+import type { Cause, Mode, Outcome, PolicyResult, Revocation, Stance, Verdict } from './types.ts'
 
 const OUTAGE: Cause = { dependency: 'registry', message: 'timed out' }
 const ATTACK: Cause = { dependency: 'verifier', message: 'more referrers than anybody reads' }
@@ -13,8 +14,11 @@ const VERDICTS: Readonly<Record<Verdict['kind'], Verdict>> = {
   undetermined: { kind: 'undetermined', causes: [OUTAGE] },
 }
 
+/** Of no account once a judgement is about a ring. */
+const NO_RINGS = { fallback: 'observe', byRing: new Map() } as const
+
 function result(mode: Mode, kind: Verdict['kind'], changes: Partial<PolicyResult> = {}): PolicyResult {
-  const rest = { version: 'sha256:1', stance: 'closed', runbook: undefined } as const
+  const rest = { version: 'sha256:1', modes: NO_RINGS, stance: 'closed', runbook: undefined } as const
   return { policy: `${mode}-${kind}`, mode, ...rest, verdict: VERDICTS[kind], ...changes }
 }
 
@@ -161,6 +165,7 @@ const anyResult: fc.Arbitrary<PolicyResult> = fc.record({
   policy: fc.constantFrom('a', 'b', 'c'),
   version: fc.constant('sha256:1'),
   mode: fc.constantFrom(...(['off', 'observe', 'enforce'] as const)),
+  modes: fc.constant(NO_RINGS),
   stance: fc.constantFrom(...(['closed', 'last-verified', 'open'] as const)),
   runbook: fc.constant(undefined),
   verdict: anyVerdict,
@@ -212,4 +217,28 @@ test('what was satisfied before is asked for under every version by which it cou
   for (const fact of held) assert.equal(enforce({ results: [asked] }, knowing(fact)).kind, 'serve')
   for (const fact of [stolen, 'sha256:1'])
     assert.equal(enforce({ results: [asked] }, knowing(fact)).kind, 'hold')
+})
+
+test('a revocation that hits comes first, and what satisfies the policies does not outweigh it', () => {
+  const revocation: Revocation = {
+    name: 'recall',
+    version: 'sha256:2',
+    mode: 'enforce',
+    modes: { fallback: 'enforce', byRing: new Map() },
+    reason: 'stolen',
+    runbook: undefined,
+    matches: () => true,
+    denials: [{ kind: 'digest', digest: NOTHING.image.digest }],
+    origin: 'recall.yaml:1',
+  }
+  const content = policyOf([staticAuthority('all', 'pass')])
+  for (const [policies, second] of [
+    [[content], ['acme', 'satisfied']],
+    [[], ['unmatched', 'violated']],
+  ] as const) {
+    const judgement = decide({ ...NOTHING, policies, revocations: [revocation] })
+    const found = judgement.results.map(({ policy, verdict }) => [policy, verdict.kind])
+    assert.deepEqual(found, [['recall', 'violated'], second])
+    assert.equal(enforce(judgement).kind, 'refuse')
+  }
 })

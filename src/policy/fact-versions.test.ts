@@ -4,9 +4,10 @@ import test from 'node:test'
 import { digestOf } from '../oci/digest.ts'
 import { readPublicKey } from '../verify/public-key.ts'
 import type { HeldKey, Verified } from '../verify/types.ts'
+import { atLeast, attestationOf, held, keyAuthority, NOTHING, policyOf } from '../testing/policies.ts'
 import { decide } from './decide.ts'
 import { demandedIn } from './fact-versions.ts'
-import type { Authority, Policy } from './types.ts'
+import type { Authority, Requirement } from './types.ts'
 
 const digest = digestOf(Buffer.from('x'))
 const ROOT = 'public-good'
@@ -22,21 +23,15 @@ function publicKey(): HeldKey['key'] {
   return read
 }
 
-function held(key: HeldKey['key'], changes: Partial<HeldKey> = {}): HeldKey {
-  return { key, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false, ...changes }
-}
-
 function keyed(
   keys: readonly HeldKey[],
   keyReference: string | undefined = 'keys:release',
   predicateTypes: readonly string[] = [],
 ): Authority {
-  return {
-    name: `${keyReference} ${predicateTypes.join()}`,
-    signer: { kind: 'key', keys, keyReference, transparencyLog: 'optional', trustRoot: ROOT },
-    attestations: predicateTypes.map((predicateType) => ({ name: predicateType, predicateType })),
-    unavailable: undefined,
-  }
+  return keyAuthority(`${keyReference} ${predicateTypes.join()}`, keys, {
+    signer: { keyReference },
+    attestations: predicateTypes.map((predicateType) => attestationOf(predicateType, predicateType)),
+  })
 }
 
 const itself = (key: HeldKey['key']): Authority => {
@@ -60,12 +55,14 @@ function signed(key: HeldKey['key'], time?: string, predicateType?: string): Ver
   }
 }
 
-function judged(authorities: readonly Authority[], verified: readonly Verified[], isOutage = false) {
-  const rest = { mode: 'enforce', stance: 'last-verified', runbook: undefined, origin: 'a:1' } as const
-  const policy: Policy = { name: 'p', version: 'sha256:1', matches: () => true, authorities, ...rest }
+function judged(
+  authorities: readonly Authority[],
+  verified: readonly Verified[],
+  { isOutage = false, ...changes }: { isOutage?: boolean; requirement?: Requirement } = {},
+) {
+  const policy = policyOf(authorities, { stance: 'last-verified', ...changes })
   const missing = isOutage ? [{ dependency: 'registry', message: 'down' } as const] : []
-  const input = { policies: [policy], verified, missing, failures: [], manifestReasons: [] }
-  const [result] = decide({ ...input, unmatched: 'observe' }).results
+  const [result] = decide({ ...NOTHING, policies: [policy], verified, missing }).results
   assert.ok(result?.factVersions)
   return { kind: result.verdict.kind, versions: result.factVersions }
 }
@@ -78,7 +75,7 @@ function isRemembered(
 ): boolean {
   const before = judged(then, verified)
   assert.equal(before.kind, 'satisfied')
-  const after = judged(now, [], true)
+  const after = judged(now, [], { isOutage: true })
   assert.equal(after.kind, 'undetermined')
   return after.versions.some((version) => before.versions.includes(version))
 }
@@ -98,7 +95,6 @@ const CASES: readonly Case[] = [
   ['nothing changed', [keyed([held(A)])], [signed(A)], [keyed([held(A)])], true],
   ['another key joined', [keyed([held(A)])], [signed(A)], [keyed([held(B), held(A)])], true],
   ['its key is gone, another one there', [keyed([held(A)])], [signed(A)], [keyed([held(B)])], false],
-  ['its key is gone, and there is none', [keyed([held(A)])], [signed(A)], [keyed([])], false],
   [
     'its key ended, and no time was proven',
     [keyed([held(A)])],
@@ -183,3 +179,32 @@ test('a policy without references is remembered by its version; what a violation
   for (const version of judged([itself(A), keyed([held(B, { validUntil: MAY })])], []).versions)
     assert.equal(demandedIn(version), 'sha256:1')
 })
+
+test('a key that is gone satisfies nobody, so nothing is remembered by it, whatever else cannot be had', () => {
+  const { kind, versions } = judged([keyed([])], [], { isOutage: true })
+  assert.deepEqual([kind, versions], ['violated', []])
+})
+
+/** Of a quorum of a key of the policy itself and of one that it refers to: what is remembered ends with any change. */
+const QUORUM: readonly (readonly [name: string, now: readonly HeldKey[], remembered: boolean])[] = [
+  ['nothing changed', [held(A)], true],
+  ['another key joined', [held(A), held(B)], false],
+  ['another key is there', [held(B)], false],
+  ['its window was moved', [held(A, { validUntil: JUNE })], false],
+  ['it does not count by itself any more', [held(A, { isCurrent: false })], false],
+]
+
+for (const [name, now, remembered] of QUORUM) {
+  test(`remembered: a quorum, ${name}: ${remembered ? 'still' : 'not any more'}`, () => {
+    const own = itself(B)
+    const requirement = atLeast(2, 'itself', keyed([]).name)
+    const before = judged([own, keyed([held(A)])], [signed(A), signed(B)], { requirement })
+    const after = judged([own, keyed(now)], [], { requirement, isOutage: true })
+    assert.deepEqual([before.kind, after.kind], ['satisfied', 'undetermined'])
+    assert.equal(
+      after.versions.some((version) => before.versions.includes(version)),
+      remembered,
+    )
+    for (const version of before.versions) assert.equal(demandedIn(version), 'sha256:1')
+  })
+}

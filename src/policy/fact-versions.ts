@@ -1,7 +1,7 @@
 import { keyName } from '../verify/public-key.ts'
 import type { HeldKey } from '../verify/types.ts'
-import { satisfiedBy } from './authority.ts'
-import type { Authority, Policy, Verdict } from './types.ts'
+import { satisfiedBy, type Occasion } from './authority.ts'
+import type { Authority, Policy, Requirement, Verdict } from './types.ts'
 
 /** A policy's version is one word, so what follows the first blank is who satisfied it. */
 const SEPARATOR = ' by '
@@ -10,14 +10,43 @@ const SEPARATOR = ' by '
  * Under which versions it is remembered that the policy is satisfied, or, where it is not, under which it could be. A
  * version says which reference the policy names, not which keys that stands for. So what a referenced key satisfied is
  * remembered by that key: it ends with the key, and not because another one joins. Of several signers only one that
- * satisfies alone is remembered.
+ * satisfies alone is remembered. Where authorities are needed together, it ends with any change of any key.
  */
-export function factVersionsOf({ version, authorities }: Policy, verdict: Verdict): readonly string[] {
+export function factVersionsOf(policy: Policy, verdict: Verdict, occasion: Occasion): readonly string[] {
+  const { version, authorities, requirement } = policy
   if (authorities.every((authority) => referenceOf(authority) === undefined)) return [version]
-  const names = authorities.flatMap((authority) =>
-    verdict.kind === 'satisfied' ? satisfiersOf(authority, verdict.by) : possibleSatisfiersOf(authority),
-  )
+  const names = isAnyOne(requirement)
+    ? authorities.flatMap((authority) =>
+        verdict.kind === 'satisfied'
+          ? satisfiersOf(authority, verdict.by, occasion)
+          : possibleSatisfiersOf(authority),
+      )
+    : [allKeysOf(authorities)]
   return [...new Set(names)].map((name) => `${version}${SEPARATOR}${name}`)
+}
+
+/** Whether any authority that it names is enough by itself. */
+function isAnyOne(requirement: Requirement): boolean {
+  switch (requirement.kind) {
+    case 'authority':
+      return true
+    case 'any':
+      return requirement.of.every(isAnyOne)
+    case 'all':
+    case 'threshold':
+      return false
+  }
+}
+
+/** Every key that any reference stands for now, and when each counts: as long as none of that changes. */
+function allKeysOf(authorities: readonly Authority[]): string {
+  const keys = authorities.flatMap((authority) => {
+    const { signer } = authority
+    const reference = referenceOf(authority)
+    if (signer.kind !== 'key' || reference === undefined) return []
+    return signer.keys.map((held) => `${nameInWindow(reference, held)}${held.isCurrent ? ' now' : ''}`)
+  })
+  return [...new Set(keys)].toSorted().join(', ')
 }
 
 /** The policy's own version: what a violation ends, whoever satisfied it before. */
@@ -36,13 +65,15 @@ const ITSELF = 'itself'
 function satisfiersOf(
   authority: Authority,
   by: Extract<Verdict, { kind: 'satisfied' }>['by'],
+  occasion: Occasion,
 ): readonly string[] {
-  const verified = by.filter((one) => one.authority === authority.name).flatMap((one) => one.verified)
+  const own = by.filter((one) => one.authority === authority.name)
+  const verified = own.flatMap((one) => one.verified)
   const { signer } = authority
   const reference = referenceOf(authority)
-  if (signer.kind === 'keyless' || reference === undefined) return verified.length > 0 ? [ITSELF] : []
+  if (signer.kind !== 'key' || reference === undefined) return own.length > 0 ? [ITSELF] : []
   const isEnough = (held: HeldKey): boolean =>
-    satisfiedBy({ ...authority, signer: { ...signer, keys: [held] } }, verified).length > 0
+    satisfiedBy({ ...authority, signer: { ...signer, keys: [held] } }, verified, occasion).length > 0
   return signer.keys.flatMap((held) => [
     ...(held.isCurrent && isEnough(held) ? [nameOf(reference, held)] : []),
     ...(isWindowed(held) && isEnough({ ...held, isCurrent: false }) ? [nameInWindow(reference, held)] : []),
@@ -52,7 +83,7 @@ function satisfiersOf(
 function possibleSatisfiersOf(authority: Authority): readonly string[] {
   const { signer } = authority
   const reference = referenceOf(authority)
-  if (signer.kind === 'keyless' || reference === undefined) return [ITSELF]
+  if (signer.kind !== 'key' || reference === undefined) return [ITSELF]
   return signer.keys.flatMap((held) => [
     ...(held.isCurrent ? [nameOf(reference, held)] : []),
     ...(isWindowed(held) ? [nameInWindow(reference, held)] : []),

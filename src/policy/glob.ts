@@ -7,8 +7,8 @@ export type Glob = {
   readonly source: string
   /** With Docker Hub spelled out: two globs of one meaning have one canonical form. */
   readonly canonical: string
-  /** The first two components (`ghcr.io/acme`), as far as they hold no wildcard: the key of the policy index. */
-  readonly prefix: string
+  /** What every name that it matches begins with: all before the first wildcard. The key of the policy index. */
+  readonly literal: string
   /** `repositoryName` is canonical: `registry/name`. */
   matches(repositoryName: string): boolean
 }
@@ -36,13 +36,10 @@ export function compileGlob(source: string): GlobResult {
     const message = `found ${JSON.stringify(source)}, whose first part is no registry host`
     return { ok: false, message }
   }
-  return { ok: true, glob: { source, canonical, prefix: prefixOf(canonical), matches: matcherOf(canonical) } }
-}
-
-/** The index keys under which globs that may match `repositoryName` are found. */
-export function prefixesOf(repositoryName: string): readonly string[] {
-  const [registry = '', first = ''] = repositoryName.split('/', 2)
-  return ['', registry, `${registry}/${first}`]
+  return {
+    ok: true,
+    glob: { source, canonical, literal: literalOf(canonical), matches: matcherOf(canonical) },
+  }
 }
 
 function faultOf(source: string): string | undefined {
@@ -91,13 +88,22 @@ function onDockerHub(path: string): string {
 
 function matcherOf(canonical: string): (repositoryName: string) => boolean {
   if (!canonical.includes('*')) return (repositoryName) => repositoryName === canonical
+  // Nearly all globs are a beginning and its wildcard, and thousands of them are asked about every image.
+  if (canonical === '**') return () => true
+  const literal = literalOf(canonical)
+  if (literal !== '' && canonical === `${literal}**`) {
+    return (repositoryName) => repositoryName.startsWith(literal)
+  }
+  if (literal !== '' && canonical === `${literal}*`) {
+    return (repositoryName) =>
+      repositoryName.startsWith(literal) && !repositoryName.includes('/', literal.length)
+  }
   const pattern = canonical
     .split(/(\*\*|\*)/)
     .map((part) => (part === '**' ? '.*' : part === '*' ? '[^/]*' : RE2JS.quote(part)))
     .join('')
   const compiled = RE2JS.compile(pattern)
-  const open = canonical.split('/', 1)[0]?.includes('*') === true
-  if (!open) return (repositoryName) => compiled.matches(repositoryName)
+  if (!isOpen(canonical)) return (repositoryName) => compiled.matches(repositoryName)
   return (repositoryName) => spellings(repositoryName).some((name) => compiled.matches(name))
 }
 
@@ -112,8 +118,11 @@ function spellings(repositoryName: string): readonly string[] {
   return [repositoryName, `index.${DOCKER_HUB}/${path}`, path, ...official]
 }
 
-function prefixOf(canonical: string): string {
-  const components = canonical.split('/').slice(0, 2)
-  const wildcard = components.findIndex((component) => component.includes('*'))
-  return (wildcard === -1 ? components : components.slice(0, wildcard)).join('/')
+function literalOf(canonical: string): string {
+  return isOpen(canonical) ? '' : (canonical.split('*', 1)[0] ?? '')
+}
+
+/** Whether the registry itself is a wildcard: then names are matched that begin in another way. */
+function isOpen(canonical: string): boolean {
+  return canonical.split('/', 1)[0]?.includes('*') === true
 }

@@ -4,6 +4,7 @@ import test from 'node:test'
 import { digestOf } from '../oci/digest.ts'
 import { readPublicKey } from '../verify/public-key.ts'
 import type { HeldKey, Verified } from '../verify/types.ts'
+import { held, keyAuthority, NOTHING, policyOf } from '../testing/policies.ts'
 import { decide } from './decide.ts'
 import type { Authority, Cause, Policy, Verdict } from './types.ts'
 
@@ -26,15 +27,15 @@ function publicKey(): HeldKey['key'] {
 }
 
 function authority(
-  held: readonly Partial<HeldKey>[],
-  { unavailable, ...others }: { unavailable?: Cause; keyReference?: string; timesUnavailable?: Cause } = {},
+  keys: readonly Partial<HeldKey>[],
+  {
+    unavailable,
+    ...others
+  }: { unavailable?: Cause | undefined; keyReference?: string; timesUnavailable?: Cause } = {},
 ): Authority {
-  const always = { key: KEY, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }
-  const keys = held.map((changes) => ({ ...always, ...changes }))
   const { keyReference, timesUnavailable } = others
-  const rest = { keyReference, transparencyLog: 'optional', trustRoot: 'public-good' } as const
-  const signer = { kind: 'key', keys, ...rest } as const
-  return { name: 'ops', signer, attestations: [], unavailable, timesUnavailable }
+  const own = keys.map((changes) => held(KEY, changes))
+  return keyAuthority('ops', own, { signer: { keyReference }, unavailable, timesUnavailable })
 }
 
 function signed(times: readonly string[] = [], key = KEY, trustRoot = 'public-good'): Verified {
@@ -50,15 +51,17 @@ function signed(times: readonly string[] = [], key = KEY, trustRoot = 'public-go
   }
 }
 
+/** Two authorities of one test may be equal, but not in name. */
 function policy(name: string, authorities: readonly Authority[]): Policy {
-  const rest = { version: 'v', mode: 'enforce', stance: 'closed', runbook: undefined, origin: 'a:1' } as const
-  return { name, matches: () => true, authorities, ...rest }
+  return policyOf(
+    authorities.map((one, index) => (index === 0 ? one : { ...one, name: `${one.name}-${index}` })),
+    { name },
+  )
 }
 
 function verdictOf(authorities: readonly Authority[], verified: readonly Verified[]): Verdict {
   const policies = [policy('p', authorities)]
-  const nothing = { failures: [], missing: [], manifestReasons: [] }
-  const [result] = decide({ policies, unmatched: 'observe', verified, ...nothing }).results
+  const [result] = decide({ ...NOTHING, policies, verified }).results
   assert.ok(result)
   return result.verdict
 }
@@ -188,8 +191,7 @@ for (const [name, authorities, verified, kind] of UNAVAILABLE) {
 test('what is missing for one policy is of no account to another', () => {
   const policies = ['one', 'other'].map((name) => policy(name, [authority([{}])]))
   const missing = [{ dependency: 'rekor', message: 'no answer', policies: ['other'] } as const]
-  const nothing = { verified: [], failures: [], manifestReasons: [] }
-  const { results } = decide({ policies, unmatched: 'observe', missing, ...nothing })
+  const { results } = decide({ ...NOTHING, policies, missing })
   assert.deepEqual(
     results.map((result) => result.verdict.kind),
     ['violated', 'undetermined'],
@@ -199,8 +201,8 @@ test('what is missing for one policy is of no account to another', () => {
 const TOO_OLD: Cause = { dependency: 'trust', message: 'the trust root is too old' }
 
 test('a root that cannot be used takes the times with it, which only ended keys need', () => {
-  const keyed = (held: Partial<HeldKey>) =>
-    authority([held], { keyReference: 'keys:release', timesUnavailable: TOO_OLD })
+  const keyed = (changes: Partial<HeldKey>) =>
+    authority([changes], { keyReference: 'keys:release', timesUnavailable: TOO_OLD })
   assert.deepEqual(verdictOf([keyed(ENDED)], [signed()]), { kind: 'undetermined', causes: [TOO_OLD] })
   assert.equal(verdictOf([keyed({})], [signed()]).kind, 'satisfied')
   for (const [name, verified] of [

@@ -36,6 +36,7 @@ function sources(text: string, changes: Partial<PolicySources> = {}): PolicySour
     keyFiles: new Map([['keys/ops.pub', KEY]]),
     trustRoots: new Set(['public-good', 'internal']),
     keySets: new Set(['release-keys']),
+    rings: new Set(['default', 'canary']),
     defaultMode: 'observe',
     unmatched: 'observe',
     defaultStance: 'closed',
@@ -120,13 +121,13 @@ const FAULTS: readonly (readonly [name: string, from: string, to: string, proble
     'keyless without identities',
     POLICY.slice(POLICY.indexOf('        identities:'), POLICY.indexOf('      attestations:')),
     '        trustRoot: internal\n',
-    /identities: found nothing, expected a list/,
+    /keyless: found nothing that says who may sign, expected identities/,
   ],
   [
     'an identity without a subject',
     '            subject: release@acme.example\n',
     '',
-    /identities\[0\]: found none, expected exactly one of subject, subjectPattern/,
+    /identities\[0\]: found nothing that says who signed, expected subject, subjectPattern or one of the extensions/,
   ],
   [
     'an identity without an issuer',
@@ -138,7 +139,7 @@ const FAULTS: readonly (readonly [name: string, from: string, to: string, proble
     'two subjects',
     '            subject:',
     '            subjectPattern: a@acme\\.example\n            subject:',
-    /found subject and subjectPattern, expected exactly one/,
+    /found subject and subjectPattern, expected only one of them/,
   ],
   ['an empty subject', 'release@acme.example', '""', /subject: found "", expected some text/],
   [

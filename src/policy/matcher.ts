@@ -1,5 +1,8 @@
 import { RE2JS } from 're2js'
+import * as z from 'zod'
+import type { Path, Report } from './problem.ts'
 import type { StringMatcher } from './types.ts'
+import { compileWildcards } from './wildcard.ts'
 
 export type MatcherResult =
   | { readonly ok: true; readonly matcher: StringMatcher }
@@ -9,8 +12,8 @@ export type MatcherResult =
 const PATTERN_CHARACTERS_MAX = 1024
 
 /**
- * Identities that anybody can get from a public Fulcio or host for themselves: `.invalid` belongs to nobody (RFC 2606).
- * A pattern that accepts one of them names no one.
+ * Identities that anybody can get from a public Fulcio, host for themselves or put into a certificate: `.invalid` belongs
+ * to nobody (RFC 2606). A pattern that accepts one of them names no one.
  */
 const STRANGERS = {
   subject: [
@@ -20,12 +23,15 @@ const STRANGERS = {
     'spiffe://attacker.invalid/ns/default/sa/builder',
     'mallory@attacker.invalid',
     'mallory!attacker.invalid',
+    'attacker.invalid',
   ],
   issuer: [
     'https://attacker.invalid',
     'https://accounts.attacker.invalid',
     'https://attacker.invalid/realms/main',
     'https://oidc.attacker.invalid/id/0123456789ABCDEF',
+    'CN=attacker.invalid',
+    'CN=Attacker Code Signing CA,O=Attacker,C=XX',
   ],
 } as const
 
@@ -37,9 +43,39 @@ const INSTEAD = {
 
 export type IdentityField = keyof typeof STRANGERS
 
+/** Whether a pattern must name somebody. One that denies need not: too wide, it only refuses. */
+export type Breadth = 'named' | 'any'
+
+/** How a policy document says what a text must be: itself, or an RE2 pattern that must match all of it. */
+export const textMatcherSchema = z.union([
+  z.string().min(1, 'expected some text'),
+  z.strictObject({ pattern: z.string().min(1, 'expected an RE2 pattern') }),
+])
+
+type TextMatcherDocument = z.output<typeof textMatcherSchema>
+
+/** `stranger`: a text that anybody could have there; a pattern that accepts it names no one. Reports what is wrong. */
+export function compileText(
+  document: TextMatcherDocument,
+  stranger: string | undefined,
+  path: Path,
+  report: Report,
+): StringMatcher | undefined {
+  if (typeof document === 'string') {
+    if (!looksLikePattern(document)) return { kind: 'exact', value: document }
+    return report(
+      path,
+      `found ${JSON.stringify(document)}, which is compared exactly; write {pattern: …} for a pattern`,
+    )
+  }
+  const result = patternOf(document.pattern, stranger === undefined ? [] : [stranger])
+  if (result.ok) return result.matcher
+  return report([...path, 'pattern'], result.message)
+}
+
 /** Compares whole strings, byte for byte. */
 export function exactMatcher(field: IdentityField, value: string): MatcherResult {
-  if (value.includes('*') || value.startsWith('^')) {
+  if (looksLikePattern(value)) {
     const message = `found ${JSON.stringify(value)}, which is compared exactly; use ${field}Pattern for a pattern`
     return { ok: false, message }
   }
@@ -47,21 +83,34 @@ export function exactMatcher(field: IdentityField, value: string): MatcherResult
 }
 
 /** RE2 that must match the whole string, whatever anchors or alternatives `source` has. Linear in its input. */
-export function patternMatcher(field: IdentityField, source: string): MatcherResult {
+export function patternMatcher(
+  field: IdentityField,
+  source: string,
+  breadth: Breadth = 'named',
+): MatcherResult {
+  const strangers = breadth === 'any' ? [] : STRANGERS[field]
+  return patternOf(source, strangers, `; ${INSTEAD[field]}`)
+}
+
+function looksLikePattern(value: string): boolean {
+  return value.includes('*') || value.startsWith('^')
+}
+
+function patternOf(source: string, strangers: readonly string[], instead = ''): MatcherResult {
   if (source.length > PATTERN_CHARACTERS_MAX) {
     return {
       ok: false,
       message: `found a pattern of ${source.length} characters, expected at most ${PATTERN_CHARACTERS_MAX}`,
     }
   }
-  const compiled = compile(source)
-  if (typeof compiled === 'string') return { ok: false, message: `found no RE2 pattern: ${compiled}` }
-  const stranger = STRANGERS[field].find((identity) => compiled.matches(identity))
+  const matches = compileWildcards(source) ?? compile(source)
+  if (typeof matches === 'string') return { ok: false, message: `found no RE2 pattern: ${matches}` }
+  const stranger = strangers.find((text) => matches(text))
   if (stranger !== undefined) {
-    const message = `the pattern also accepts ${stranger}, which anybody could sign as; ${INSTEAD[field]}`
+    const message = `the pattern also accepts ${stranger}, which anybody could sign as${instead}`
     return { ok: false, message }
   }
-  return { ok: true, matcher: { kind: 'pattern', source, matches: (text) => compiled.matches(text) } }
+  return { ok: true, matcher: { kind: 'pattern', source, matches } }
 }
 
 export function matchesString(matcher: StringMatcher, text: string): boolean {
@@ -73,9 +122,10 @@ export function matcherText(matcher: StringMatcher): string {
   return matcher.kind === 'exact' ? matcher.value : `/${matcher.source}/`
 }
 
-function compile(source: string): RE2JS | string {
+function compile(source: string): ((text: string) => boolean) | string {
   try {
-    return RE2JS.compile(source)
+    const compiled = RE2JS.compile(source)
+    return (text) => compiled.matches(text)
   } catch (error) {
     return error instanceof Error ? error.message : 'not compilable'
   }

@@ -1,30 +1,63 @@
-import { prefixesOf, type Glob } from './glob.ts'
-import type { Policy, PolicySet } from './types.ts'
+import type { Glob } from './glob.ts'
+import type { Policy, PolicySet, Revocation } from './types.ts'
 
-/** A policy set that finds the policies of an image without asking every one of them. */
+/** A policy set that finds what is about an image without asking every one of thousands. */
 export type IndexedPolicySet = PolicySet & {
-  /** Policies by the literal prefix of their globs: ``, `ghcr.io` or `ghcr.io/acme`. In the order of the set. */
-  readonly byPrefix: ReadonlyMap<string, readonly Policy[]>
+  /** Of `policies` and of `revocations`: by position, so it stays good where each is replaced by one with the same globs. */
+  readonly policyGlobs: GlobIndex
+  readonly revocationGlobs: GlobIndex
 }
 
-export function indexPolicies(
-  set: PolicySet,
-  entries: readonly { policy: Policy; globs: readonly Glob[] }[],
-): IndexedPolicySet {
-  const byPrefix = new Map<string, Policy[]>()
-  for (const { policy, globs } of entries) {
-    for (const prefix of new Set(globs.map((glob) => glob.prefix))) {
-      const policies = byPrefix.get(prefix) ?? []
-      policies.push(policy)
-      byPrefix.set(prefix, policies)
-    }
-  }
-  return { ...set, byPrefix }
+/** Globs by their literal beginning. */
+type GlobIndex = {
+  readonly byLiteral: ReadonlyMap<string, readonly IndexedGlob[]>
+  /** Of the literals, in characters, each once, ascending: a name is looked up under so many of its beginnings. */
+  readonly lengths: readonly number[]
+}
+
+type IndexedGlob = { readonly glob: Glob; readonly position: number }
+
+/** The globs of each policy and each revocation, in the order of the set. */
+export type SetGlobs = {
+  readonly policies: readonly (readonly Glob[])[]
+  readonly revocations: readonly (readonly Glob[])[]
+}
+
+export function indexPolicies(set: PolicySet, { policies, revocations }: SetGlobs): IndexedPolicySet {
+  return { ...set, policyGlobs: indexGlobs(policies), revocationGlobs: indexGlobs(revocations) }
 }
 
 /** Every policy that matches `repositoryName` (`registry/name`, canonical), by name. All of them must be satisfied. */
-export function policiesFor(set: IndexedPolicySet, repositoryName: string): readonly Policy[] {
-  const candidates = prefixesOf(repositoryName).flatMap((prefix) => set.byPrefix.get(prefix) ?? [])
-  const matching = [...new Set(candidates)].filter((policy) => policy.matches(repositoryName))
-  return matching.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+export function policiesFor(
+  { policies, policyGlobs }: Pick<IndexedPolicySet, 'policies' | 'policyGlobs'>,
+  repositoryName: string,
+): readonly Policy[] {
+  return positionsOf(policyGlobs, repositoryName).flatMap((position) => policies[position] ?? [])
+}
+
+/** Every revocation likewise. */
+export function revocationsFor(
+  { revocations, revocationGlobs }: Pick<IndexedPolicySet, 'revocations' | 'revocationGlobs'>,
+  repositoryName: string,
+): readonly Revocation[] {
+  return positionsOf(revocationGlobs, repositoryName).flatMap((position) => revocations[position] ?? [])
+}
+
+function indexGlobs(groups: readonly (readonly Glob[])[]): GlobIndex {
+  const entries = groups.flatMap((globs, position) => globs.map((glob) => ({ glob, position })))
+  const byLiteral = Map.groupBy(entries, ({ glob }) => glob.literal)
+  const lengths = new Set([...byLiteral.keys()].map(({ length }) => length))
+  return { byLiteral, lengths: [...lengths].toSorted((a, b) => a - b) }
+}
+
+function positionsOf({ byLiteral, lengths }: GlobIndex, repositoryName: string): readonly number[] {
+  const found: number[] = []
+  for (const length of lengths) {
+    if (length > repositoryName.length) break
+    for (const { glob, position } of byLiteral.get(repositoryName.slice(0, length)) ?? []) {
+      if (glob.matches(repositoryName)) found.push(position)
+    }
+  }
+  // Several globs of one policy may match.
+  return found.toSorted((a, b) => a - b).filter((position, index, all) => position !== all[index - 1])
 }

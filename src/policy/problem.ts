@@ -18,9 +18,12 @@ export type Path = readonly PropertyKey[]
 /** A problem whose place in its file is still to be found. */
 export type Finding = { readonly path: Path; readonly message: string }
 
+/** Collects what is wrong, so that every mistake of a document is told at once. */
+export type Report = (path: Path, message: string) => undefined
+
 const SHOWN_CHARACTERS_MAX = 80
 /** Keys whose values are never repeated in a message. */
-const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(['auth', 'password', 'username'])
+const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(['auth', 'password', 'tokens', 'sha256', 'username'])
 
 /** `file:line: path: message`, the shape that editors and CI systems turn into links. */
 export function problemText(problem: Problem): string {
@@ -40,7 +43,7 @@ export function pathText(path: Path): string {
 
 /** Turns what zod says into sentences. `jsonSchema` is the published schema of the same document, for suggestions. */
 export function findingsOf(issues: readonly z.core.$ZodIssue[], jsonSchema: unknown): readonly Finding[] {
-  return issues.flatMap((issue) => describeIssue(issue, jsonSchema))
+  return issues.flatMap((issue) => meantIssues(issue)).flatMap((issue) => describeIssue(issue, jsonSchema))
 }
 
 function describeIssue(issue: z.core.$ZodIssue, jsonSchema: unknown): readonly Finding[] {
@@ -53,7 +56,8 @@ function describeIssue(issue: z.core.$ZodIssue, jsonSchema: unknown): readonly F
     return [{ path, message: issue.message }]
   if (issue.code === 'invalid_key') return [{ path, message: issue.issues[0]?.message ?? issue.message }]
   const input = inputOf(issue)
-  const secret = SECRET_KEYS.has(path.at(-1) ?? '') && input !== undefined
+  const key = path.findLast((part) => typeof part !== 'number') ?? ''
+  const secret = SECRET_KEYS.has(key) && input !== undefined
   // A message of the schema's own starts with "expected" and knows better than the code.
   const expected = issue.message.startsWith('expected') ? issue.message : expectedBy(issue)
   return [{ path, message: `found ${secret ? 'a hidden value' : show(input)}, ${expected}` }]
@@ -86,7 +90,22 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
 
 function unionExpectation(issue: z.core.$ZodIssueInvalidUnion): string {
   const options = 'options' in issue && Array.isArray(issue.options) ? issue.options : []
-  return options.length === 0 ? issue.message : `expected ${options.map(String).join(' or ')}`
+  if (options.length > 0) return `expected ${options.map(String).join(' or ')}`
+  const types = issue.errors.flatMap((branch) => branch.filter(isOfOtherType).map(expectedBy))
+  const names = new Set(types.map((text) => text.replace(/^expected /, '')))
+  return names.size === 0 ? issue.message : `expected ${[...names].join(' or ')}`
+}
+
+/** Of a choice between types: what is wrong by the only one that the value has; the issue itself where it has none. */
+function meantIssues(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue]
+  const [branch, ...others] = issue.errors.filter((issues) => !issues.some(isOfOtherType))
+  if (branch === undefined || others.length > 0) return [issue]
+  return branch.flatMap((inner) => meantIssues({ ...inner, path: [...issue.path, ...inner.path] }))
+}
+
+function isOfOtherType({ code, path }: z.core.$ZodIssue): boolean {
+  return code === 'invalid_type' && path.length === 0
 }
 
 function unitOf(origin: string): string {

@@ -1,19 +1,37 @@
 import { isSignedBy } from '../verify/public-key.ts'
 import type { EvidenceFailure, FailureCode, HeldKey, Signer, Verified } from '../verify/types.ts'
-import { isLoggedFor, isSigner, isTimelyFor, meets, needsOf, type Need } from './authority.ts'
-import { matcherText } from './matcher.ts'
-import type { Authority, Reason } from './types.ts'
+import {
+  freshUntilMs,
+  isGone,
+  isLoggedFor,
+  isOfKind,
+  isSigner,
+  isTimelyFor,
+  needsOf,
+  ownTimes,
+  type Need,
+  type Occasion,
+} from './authority.ts'
+import { durationText, keyText } from './describe.ts'
+import { identityText } from './identity.ts'
+import type { Authority, Reason, Shortfall } from './types.ts'
 
 /** How many of several equal things a clause names. */
 const NAMED_MAX = 2
-/** Hex digits of a key id that a person needs to tell two keys apart. */
-const KEY_ID_DIGITS = 16
 
-/** What tells a person most comes first: who signed instead, then what is missing, then what is broken. */
+/**
+ * What tells a person most comes first: what nobody can mend, then what is nearly enough, then who signed instead, then
+ * what is missing, then what is broken.
+ */
 const TELLING: readonly Reason['code'][] = [
+  'revoked',
+  'denied',
   'malformed',
   'foreign-url',
   'no-policy',
+  'not-enough',
+  'failed-check',
+  'too-old',
   'wrong-identity',
   'wrong-key',
   'missing-attestation',
@@ -43,29 +61,51 @@ export function reasonsOf(
   authority: Authority,
   verified: readonly Verified[],
   failures: readonly EvidenceFailure[],
+  occasion: Occasion,
 ): readonly Reason[] {
-  const unmet = needsOf(authority).flatMap((need) => reasonOf(authority, need, verified, failures) ?? [])
+  const { name, signer } = authority
+  if (signer.kind === 'static') return signer.action === 'pass' ? [] : [denied(name, signer.message)]
+  if (isGone(authority)) return [goneKey(name, signer)]
+  const found = { verified, failures, occasion }
+  const unmet = needsOf(authority).flatMap((need) => reasonOf({ ...authority, signer }, need, found) ?? [])
   const reason = mostTelling(unmet)
   return reason === undefined ? [] : [reason]
 }
 
-function reasonOf(
-  authority: Authority,
-  need: Need,
-  verified: readonly Verified[],
-  failures: readonly EvidenceFailure[],
-): Reason | undefined {
+function denied(authority: string, message: string): Reason {
+  const found = `an image that this policy denies: ${message}`
+  return { code: 'denied', authority, found, expected: 'another image' }
+}
+
+/** Who keeps the key says that there is none: nothing that anybody could sign would count. */
+function goneKey(authority: string, signer: EvidenceSigner): Reason {
+  const reference = signer.kind === 'key' ? (signer.keyReference ?? '') : ''
+  const found = `no key: ${reference} is gone or disabled`
+  return { code: 'wrong-key', authority, found, expected: 'a key that signatures can be verified with' }
+}
+
+type EvidenceSigner = Exclude<Authority['signer'], { kind: 'static' }>
+/** An authority that looks at evidence. */
+type Asking = Authority & { readonly signer: EvidenceSigner }
+
+type Found = {
+  readonly verified: readonly Verified[]
+  readonly failures: readonly EvidenceFailure[]
+  readonly occasion: Occasion
+}
+
+function reasonOf(authority: Asking, need: Need, found: Found): Reason | undefined {
+  const { verified, failures, occasion } = found
   const base = { authority: authority.name, expected: expectation(authority, need) }
-  const gone = goneKey(authority)
-  if (gone !== undefined) return { ...base, ...gone }
-  const ofKind = verified.filter((one) => meets(need, one))
+  const ofKind = verified.filter((one) => isOfKind(need, one))
   const own = ofKind.filter((one) => isSigner(authority, one.signer))
   const [foreign] = ofKind.filter((one) => !isSigner(authority, one.signer))
   if (own.length > 0) {
     const logged = own.filter((one) => isLoggedFor(authority, one))
-    return logged.length === 0
-      ? notLogged(authority, need, own, base)
-      : untimely(authority, need, logged, base)
+    if (logged.length === 0) return notLogged(authority, need, own, base)
+    const timely = logged.filter((one) => isTimelyFor(authority, one))
+    if (timely.length === 0) return untimely(authority, need, logged, base)
+    return lacking(authority, need, timely, occasion)
   }
   if (foreign !== undefined) {
     return {
@@ -80,16 +120,53 @@ function reasonOf(
 
 type Base = Pick<Reason, 'authority' | 'expected'>
 
-/** Who keeps the key says that there is none: nothing that anybody could sign would count. */
-function goneKey({ signer }: Authority): Omit<Reason, 'authority'> | undefined {
-  if (signer.kind === 'keyless' || signer.keyReference === undefined || signer.keys.length > 0)
-    return undefined
-  const found = `no key: ${signer.keyReference} is gone or disabled`
-  return { code: 'wrong-key', found, expected: 'a key that signatures can be verified with' }
+/** The right signer made what is needed; then only what it says, or its age, can fall short. */
+function lacking(
+  authority: Asking,
+  need: Need,
+  timely: readonly Verified[],
+  { image, now }: Occasion,
+): Reason | undefined {
+  const shown = timely.map((one) => {
+    const shortfalls = need.checks.flatMap((demanded) => demanded.check(one, image) ?? [])
+    return { one, shortfalls }
+  })
+  const whole = shown.filter(({ shortfalls }) => shortfalls.length === 0).map(({ one }) => one)
+  if (whole.length === 0) return failedCheck(authority.name, shown)
+  const untilMs = Math.max(...whole.map((one) => freshUntilMs(authority, need, one)))
+  return untilMs > now.getTime() ? undefined : tooOld(authority, need, whole)
+}
+
+/** Of several that fall short, the one that lacks least. */
+function failedCheck(
+  authority: string,
+  shown: readonly { readonly shortfalls: readonly Shortfall[] }[],
+): Reason | undefined {
+  const [nearest] = shown.toSorted((a, b) => a.shortfalls.length - b.shortfalls.length)
+  const shortfall = nearest?.shortfalls[0]
+  if (shortfall === undefined) return undefined
+  const { found, expected } = shortfall
+  return { code: 'failed-check', authority, found: `${found}, by the right signer`, expected }
+}
+
+function tooOld(authority: Asking, need: Need, whole: readonly Verified[]): Reason {
+  const madeMs = whole.map(({ times }) =>
+    Math.min(...ownTimes(authority, times).map((time) => time.getTime())),
+  )
+  const latestMs = Math.max(...madeMs.filter(Number.isFinite))
+  const when = Number.isFinite(latestMs)
+    ? `made at ${new Date(latestMs).toISOString()}`
+    : `made at a time that trust root ${authority.signer.trustRoot} does not vouch for`
+  return {
+    code: 'too-old',
+    authority: authority.name,
+    found: `${nounOf(need)} by the right signer, ${when}`,
+    expected: `one that is at most ${durationText(need.maxAgeMs ?? 0)} old`,
+  }
 }
 
 /** The right signer made what is needed, but it is in no log that counts. */
-function notLogged(authority: Authority, need: Need, own: readonly Verified[], base: Base): Reason {
+function notLogged(authority: Asking, need: Need, own: readonly Verified[], base: Base): Reason {
   const roots = [...new Set(own.flatMap(({ logs }) => logs.map(({ trustRoot }) => trustRoot)))]
   const entry = roots.length === 0 ? 'without a log entry' : `in a log of trust root ${listText(roots)} only`
   return {
@@ -101,13 +178,7 @@ function notLogged(authority: Authority, need: Need, own: readonly Verified[], b
 }
 
 /** The right key made what is needed; then only its window can be missed. */
-function untimely(
-  authority: Authority,
-  need: Need,
-  own: readonly Verified[],
-  base: Base,
-): Reason | undefined {
-  if (own.some((one) => isTimelyFor(authority, one))) return undefined
+function untimely(authority: Asking, need: Need, own: readonly Verified[], base: Base): Reason | undefined {
   const [nearest] = own.toSorted((a, b) => b.times.length - a.times.length)
   const signer = nearest?.signer
   if (signer === undefined || signer.kind !== 'key' || authority.signer.kind !== 'key') return undefined
@@ -146,7 +217,7 @@ function otherClaims(
 }
 
 function nothingVerified(
-  authority: Authority,
+  authority: Asking,
   need: Need,
   failures: readonly EvidenceFailure[],
   base: Base,
@@ -170,12 +241,12 @@ function nearestOf(failures: readonly EvidenceFailure[]): EvidenceFailure | unde
   return failures.toSorted((a, b) => NEARNESS.indexOf(a.code) - NEARNESS.indexOf(b.code))[0]
 }
 
-function wrongSigner({ signer }: Authority): 'wrong-identity' | 'wrong-key' {
+function wrongSigner({ signer }: Asking): 'wrong-identity' | 'wrong-key' {
   return signer.kind === 'keyless' ? 'wrong-identity' : 'wrong-key'
 }
 
 function nounOf(need: Need): string {
-  return need.kind === 'signature' ? 'a signature' : `a ${need.name} attestation`
+  return need.kind === 'signature' ? 'a signature' : articled(`${need.name} attestation`)
 }
 
 function signerText(signer: Signer): string {
@@ -185,7 +256,7 @@ function signerText(signer: Signer): string {
 }
 
 /** The right key by its id, but not as the authority has it sign. */
-function foreignText({ signer: expected }: Authority, signer: Signer): string {
+function foreignText({ signer: expected }: Asking, signer: Signer): string {
   const text = signerText(signer)
   if (expected.kind === 'keyless' || signer.kind === 'keyless') return text
   return expected.keys.some(({ key }) => key.id === signer.key)
@@ -193,26 +264,26 @@ function foreignText({ signer: expected }: Authority, signer: Signer): string {
     : text
 }
 
-function expectation({ signer }: Authority, need: Need): string {
-  const what = need.kind === 'signature' ? 'one' : `a ${need.name} attestation (${need.predicateType})`
+function expectation({ signer }: Asking, need: Need): string {
+  const what =
+    need.kind === 'signature' ? 'one' : `${articled(`${need.name} attestation`)} (${need.predicateType})`
   if (signer.kind === 'key') {
     const keys = listText(signer.keys.map(({ key }) => keyText(key.id)))
     return signer.keyReference === undefined
       ? `${what} by key ${keys}`
       : `${what} by key ${signer.keyReference} (${keys})`
   }
-  const identities = signer.identities.map(
-    ({ issuer, subject }) => `${matcherText(subject)} (issuer ${matcherText(issuer)})`,
-  )
-  return `${what} by ${listText(identities)} of trust root ${signer.trustRoot}`
+  return `${what} by ${listText(signer.identities.map(identityText))} of trust root ${signer.trustRoot}`
 }
 
-function keyText(id: string): string {
-  return id.slice(0, 'sha256:'.length + KEY_ID_DIGITS)
-}
-
-function listText(items: readonly string[]): string {
+/** The first of them, and how many more there are. */
+export function listText(items: readonly string[], word: 'and' | 'or' = 'or'): string {
   const more = items.length - NAMED_MAX
-  const named = items.slice(0, NAMED_MAX).join(' or ')
-  return more > 0 ? `${named} or ${more} more` : named
+  const named = items.slice(0, NAMED_MAX).join(` ${word} `)
+  return more > 0 ? `${named} ${word} ${more} more` : named
+}
+
+/** By its first letter: names are words of the operator's own. */
+function articled(noun: string): string {
+  return `${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun}`
 }

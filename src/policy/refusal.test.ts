@@ -10,7 +10,8 @@ const REASON: Reason = {
   expected: 'one by release@acme.com (issuer https://accounts.example)',
 }
 
-const COMMON = { version: 'sha256:1', mode: 'enforce', stance: 'closed' } as const
+const modes = { fallback: 'enforce', byRing: new Map() } as const
+const COMMON = { version: 'sha256:1', mode: 'enforce', modes, stance: 'closed' } as const
 
 function violated(reasons: readonly Reason[], policy = 'acme', runbook?: string): PolicyResult {
   return { ...COMMON, policy, runbook, verdict: { kind: 'violated', reasons } }

@@ -25,7 +25,7 @@ export function refusalMessage(
   const [first, ...others] = outcome.by
   const more = others.length === 0 ? '' : ` (+${others.length} more)`
   const verb = outcome.kind === 'refuse' ? 'blocked' : 'held'
-  const opening = `${verb} by policy ${printable(first?.policy ?? 'unknown')}${more}: `
+  const opening = `${verb} by ${ruleText(first)}${more}: `
   const closing = `; decision ${printable(decisionId)}`
   const advice = outcome.kind === 'hold' ? '; retry later' : runbookText(first)
   const clause = clauseOf(first)
@@ -45,7 +45,7 @@ export function refusalMessage(
 /** The text of a `Warning: 299` header, without its quotes and safe between them: what enforce would have done. */
 export function warningText(result: PolicyResult, decisionId: string): string {
   const verb = result.verdict.kind === 'undetermined' ? 'held' : 'blocked'
-  const opening = `would be ${verb} by policy ${printable(result.policy)}: `
+  const opening = `would be ${verb} by ${ruleText(result)}: `
   const closing = `${runbookText(result)}; decision ${printable(decisionId)}`
   return quotable(fit(opening, clauseOf(result), closing, WARNING_CHARACTERS_MAX))
 }
@@ -55,6 +55,13 @@ export function admissionText({ result, by }: Admission, decisionId: string): st
   const opening = `not verified, served by stance ${by} of policy ${printable(result.policy)}: `
   const closing = `${runbookText(result)}; decision ${printable(decisionId)}`
   return quotable(fit(opening, clauseOf(result), closing, WARNING_CHARACTERS_MAX))
+}
+
+/** A revocation is there only where it hits, and then for that reason alone. */
+function ruleText(result: PolicyResult | undefined): string {
+  const isRevocation =
+    result?.verdict.kind === 'violated' && result.verdict.reasons.some(({ code }) => code === 'revoked')
+  return `${isRevocation ? 'revocation' : 'policy'} ${printable(result?.policy ?? 'unknown')}`
 }
 
 function quotable(text: string): string {

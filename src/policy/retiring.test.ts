@@ -4,10 +4,19 @@ import test from 'node:test'
 import { digestOf } from '../oci/digest.ts'
 import { readPublicKey } from '../verify/public-key.ts'
 import type { HeldKey, Signer, Verified } from '../verify/types.ts'
+import {
+  attestationOf,
+  held,
+  identityOf,
+  keyAuthority,
+  keylessAuthority,
+  NOTHING,
+  OCCASION,
+  policyOf,
+} from '../testing/policies.ts'
 import { decide } from './decide.ts'
-import { exactMatcher } from './matcher.ts'
 import { retiringIn } from './retiring.ts'
-import type { Authority, Policy, StringMatcher } from './types.ts'
+import type { Authority } from './types.ts'
 
 const digest = digestOf(Buffer.from('x'))
 const source = { found: 'referrer', manifest: digest, blob: digest } as const
@@ -15,45 +24,19 @@ const source = { found: 'referrer', manifest: digest, blob: digest } as const
 function heldKey(isRetiring: boolean): HeldKey {
   const key = readPublicKey(generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }))
   assert.ok('id' in key)
-  return { key, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring }
+  return held(key, { isRetiring })
 }
 
 const OLD = heldKey(true)
 const NEW = heldKey(false)
 
-function exact(field: 'issuer' | 'subject', value: string): StringMatcher {
-  const result = exactMatcher(field, value)
-  assert.ok(result.ok)
-  return result.matcher
-}
-
-const KEYED: Authority = {
-  name: 'keyed',
-  signer: {
-    kind: 'key',
-    keys: [OLD, NEW],
-    keyReference: 'keys:release',
-    transparencyLog: 'optional',
-    trustRoot: 'public-good',
-  },
-  attestations: [],
-  unavailable: undefined,
-}
-const identities = [
-  { issuer: exact('issuer', 'https://i.example'), subject: exact('subject', 'a@b.example') },
-]
-const KEYLESS: Authority = {
-  name: 'keyless',
-  signer: { kind: 'keyless', trustRoot: 'own', identities },
-  attestations: [],
-  unavailable: undefined,
-}
+const KEYED = keyAuthority('keyed', [OLD, NEW], { signer: { keyReference: 'keys:release' } })
+const KEYLESS = keylessAuthority('keyless', [identityOf('https://i.example', 'a@b.example')], {
+  trustRoot: 'own',
+})
 const PROVEN: Authority = {
   ...KEYED,
-  attestations: [
-    { name: 'one', predicateType: 'https://one.example' },
-    { name: 'two', predicateType: 'https://two.example' },
-  ],
+  attestations: [attestationOf('one', 'https://one.example'), attestationOf('two', 'https://two.example')],
 }
 
 function signed(signer: Signer, predicateType?: string): Verified {
@@ -89,16 +72,8 @@ const CASES: readonly (readonly [string, Authority, readonly Verified[], readonl
 
 for (const [name, authority, verified, expected] of CASES) {
   test(`retiring: ${name} is ${expected.join() || 'none'}`, () => {
-    const rest = {
-      version: 'v',
-      mode: 'enforce',
-      stance: 'closed',
-      runbook: undefined,
-      origin: 'a:1',
-    } as const
-    const policy: Policy = { name: 'p', matches: () => true, authorities: [authority], ...rest }
-    const nothing = { failures: [], missing: [], manifestReasons: [] }
-    const judgement = decide({ policies: [policy], unmatched: 'observe', verified, ...nothing })
-    assert.deepEqual(retiringIn(judgement, [policy]), expected)
+    const policies = [policyOf([authority])]
+    const judgement = decide({ ...NOTHING, policies, verified })
+    assert.deepEqual(retiringIn(judgement, policies, OCCASION), expected)
   })
 }

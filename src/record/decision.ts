@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
 import type { Digest } from '../oci/digest.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
+import { DEFAULT_RING } from '../policy/ring.ts'
 import type { Admission, Judgement, Outcome, PolicyResult } from '../policy/types.ts'
+import type { Signer } from '../verify/types.ts'
 
 /** The record of one outcome. The same image judged the same way has the same id on every edge. */
 export type Decision = {
@@ -28,7 +30,11 @@ type DecisionResult = {
 export type DecisionSubject = {
   readonly repository: Repository
   readonly digest: Digest | undefined
+  /** Whose modes and stances count. The default ring is no part of the key, as if there were no rings. */
+  readonly ring: string
   readonly policyVersion: string
+  /** The signed bundle that the policies come from. */
+  readonly policySource?: string | undefined
   readonly trustVersion: string
 }
 
@@ -40,8 +46,10 @@ export function createDecision(subject: DecisionSubject, judgement: Judgement, o
   const content = {
     repository: repositoryName(subject.repository),
     digest: subject.digest,
+    ...(subject.ring === DEFAULT_RING ? {} : { ring: subject.ring }),
     outcome: outcome.kind,
     policyVersion: subject.policyVersion,
+    policySource: subject.policySource,
     trustVersion: subject.trustVersion,
     results,
     ...(admitted.length === 0 ? {} : { admitted }),
@@ -52,8 +60,15 @@ export function createDecision(subject: DecisionSubject, judgement: Judgement, o
 }
 
 /** Nothing but what belongs in the record, whatever else the caller's object has. */
-function subjectOf({ repository, digest, policyVersion, trustVersion }: DecisionSubject): DecisionSubject {
-  return { repository, digest, policyVersion, trustVersion }
+function subjectOf({
+  repository,
+  digest,
+  ring,
+  policyVersion,
+  policySource,
+  trustVersion,
+}: DecisionSubject): DecisionSubject {
+  return { repository, digest, ring, policyVersion, policySource, trustVersion }
 }
 
 function admittedIn(outcome: Outcome): readonly DecisionAdmission[] {
@@ -65,14 +80,17 @@ function summarise(result: PolicyResult): DecisionResult {
   return { policy: result.policy, mode: result.mode, verdict: result.verdict.kind, because: because(result) }
 }
 
+function signerText(signer: Signer | undefined): string {
+  if (signer === undefined) return 'says so itself'
+  return signer.kind === 'key'
+    ? `key ${signer.key}`
+    : `${signer.identity.subject} (${signer.identity.issuer})`
+}
+
 function because({ verdict }: PolicyResult): readonly string[] {
   switch (verdict.kind) {
     case 'satisfied':
-      return verdict.by.map(({ authority, signer }) =>
-        signer.kind === 'key'
-          ? `${authority}: key ${signer.key}`
-          : `${authority}: ${signer.identity.subject} (${signer.identity.issuer})`,
-      )
+      return verdict.by.map(({ authority, signer }) => `${authority}: ${signerText(signer)}`)
     case 'violated':
       return verdict.reasons.map(
         (reason) => `${reason.code}: found ${reason.found}, expected ${reason.expected}`,

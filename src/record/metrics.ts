@@ -6,7 +6,7 @@ const DURATION_BUCKETS = [
   0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ]
 
-/** Every metric there is. Labels come from closed sets: configured registries, routes, codes; never names from outside. */
+/** Every metric there is. Labels come from closed sets: configured registries and rings, routes, codes; never names from outside. */
 export type Metrics = {
   readonly registry: Registry
 } & ReturnType<typeof pullMetrics> &
@@ -42,10 +42,15 @@ function pullMetrics(registry: Registry) {
       {
         name: 'portcullis_pulls_total',
         help: 'Manifest requests by outcome; would_refuse and would_hold are served in observe mode, admitted by a stance.',
-        labelNames: ['registry', 'outcome', 'cache'],
+        labelNames: ['registry', 'outcome', 'cache', 'ring'],
       },
       registry,
     ),
+    pullsNotCounted: new Counter({
+      name: 'portcullis_pulls_not_counted_total',
+      help: 'Pulls that are missing in the rollout report: the disk refused them, or too many different images were pulled at once.',
+      registers,
+    }),
     pullDuration: new Histogram({
       name: 'portcullis_pull_duration_seconds',
       help: 'Time from a parsed manifest request to its answer.',

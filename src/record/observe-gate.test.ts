@@ -15,6 +15,7 @@ const RESULT: PolicyResult = {
   policy: 'signed',
   version: 'v1',
   mode: 'enforce',
+  modes: { fallback: 'enforce', byRing: new Map() },
   stance: 'open',
   runbook: undefined,
   verdict: { kind: 'undetermined', causes: [{ dependency: 'registry', message: 'timed out' }] },
@@ -119,17 +120,17 @@ test('what rests on a retiring root or key is counted by kind', async () => {
 test('a pull that a stance let pass has an outcome of its own, and counts what was missing', async () => {
   const { metrics } = setUp()
   const outcome = { kind: 'serve', warnings: [], admitted: ADMITTED } as const
-  const subject = { repository: APP, digest: IMAGE, policyVersion: 'p', trustVersion: 't' }
+  const subject = { repository: APP, digest: IMAGE, ring: 'canary', policyVersion: 'p', trustVersion: 't' }
   const decision = createDecision(subject, { results: [RESULT] }, outcome)
   observePull(metrics)({ decision, outcome, cache: 'cold' }, 1)
   const text = await metrics.registry.metrics()
   assert.match(text, /^portcullis_admitted_total\{stance="open"\} 1$/m)
-  assert.match(text, /^portcullis_pulls_total\{.*outcome="admitted".*\} 1$/m)
+  assert.match(text, /^portcullis_pulls_total\{.*outcome="admitted".*ring="canary".*\} 1$/m)
   assert.match(text, /^portcullis_undetermined_total\{dependency="registry",mode="enforce"\} 1$/m)
 })
 
 test('a decision says what was admitted, and by which stance', () => {
-  const subject = { repository: APP, digest: IMAGE, policyVersion: 'p', trustVersion: 't' }
+  const subject = { repository: APP, digest: IMAGE, ring: 'canary', policyVersion: 'p', trustVersion: 't' }
   const served = createDecision(
     subject,
     { results: [RESULT] },

@@ -13,8 +13,8 @@ export function observePull(
   metrics: Pick<Metrics, 'pulls' | 'reasons' | 'causes' | 'pullDuration' | 'admitted'>,
 ): (answer: ObservedPull, ms: number) => void {
   return (answer, ms) => {
-    const { registry } = answer.decision.subject.repository
-    metrics.pulls.inc(registry, outcomeLabel(answer), answer.cache)
+    const { repository, ring } = answer.decision.subject
+    metrics.pulls.inc(repository.registry, outcomeLabel(answer), answer.cache, ring)
     metrics.pullDuration.observe({ cache: answer.cache }, ms / 1000)
     const stance = admittingStance(answer)
     if (stance !== undefined) metrics.admitted.inc({ stance })

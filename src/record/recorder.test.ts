@@ -26,6 +26,7 @@ function setUp() {
   const subject = {
     repository: { registry: 'r.test', name: 'app' },
     digest: undefined,
+    ring: 'default',
     policyVersion: 'p',
     trustVersion: 't',
   }

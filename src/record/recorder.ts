@@ -98,17 +98,19 @@ function announce(
   { id, subject, outcome, results, admitted }: Decision,
   timings: Readonly<Record<string, number>>,
 ): void {
-  const { repository, digest, policyVersion, trustVersion } = subject
+  const { repository, digest, ring, policyVersion, policySource, trustVersion } = subject
   const event = {
     event: 'decision',
     id,
     image: repositoryName(repository),
     digest,
+    ring,
     outcome,
     results,
     ...(admitted.length === 0 ? {} : { admitted }),
     timings,
     policyVersion,
+    policySource,
     trustVersion,
   }
   if (outcome === 'serve') log.info(event)

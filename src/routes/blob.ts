@@ -12,8 +12,10 @@ import type { Judge } from '../judge.ts'
 import type { Digest } from '../oci/digest.ts'
 import { EVIDENCE_BLOB_BYTES_MAX } from '../oci/evidence-types.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
+import type { Ring } from '../policy/ring.ts'
 import type { Judgement, Mode, Outcome } from '../policy/types.ts'
 import type { Metrics } from '../record/metrics.ts'
+import type { InRing } from '../rings/per-ring.ts'
 import type { StateStore } from '../store/types.ts'
 import { UpstreamError, type RegistryClient } from '../upstream/types.ts'
 import type { VerificationRunner } from '../work/runner.ts'
@@ -25,7 +27,8 @@ export type BlobRouteDeps = {
   judge: Pick<Judge, 'judge' | 'known' | 'undetermined'>
   gate: Pick<Gate, 'peek' | 'admittedLately'>
   state: Pick<StateStore, 'parentsOfBlob' | 'evidenceParentsOfBlob' | 'isManifest' | 'hasBlob' | 'addBlob'>
-  modeOf(repositoryName: string): Mode
+  modeOf(repositoryName: string, ring: Ring): Mode
+  inRing: InRing
   metrics: Pick<Metrics, 'blobs'>
   runner: Pick<VerificationRunner, 'isEvidenceBlob'>
   deadline: () => AbortSignal
@@ -53,7 +56,7 @@ export async function answerBlob(
   const { repository } = request
   const count = (result: string) => deps.metrics.blobs.inc({ registry: repository.registry, result })
   try {
-    const admission = await admit(repository, digest, deps)
+    const admission = await admit(request, digest, deps)
     if (admission.kind === 'denied') {
       count('denied')
       return admission.answer
@@ -73,14 +76,17 @@ export async function answerBlob(
   }
 }
 
-/** In enforce mode a blob leaves only where a manifest of this repository that is let through now names it. */
-async function admit(repository: Repository, digest: Digest, deps: BlobRouteDeps): Promise<Admission> {
+type Asker = Pick<RoutedRequest, 'repository' | 'ring'>
+
+/** In enforce mode a blob leaves only where a manifest of this repository that is let through in this ring now names it. */
+async function admit(asker: Asker, digest: Digest, deps: BlobRouteDeps): Promise<Admission> {
+  const { repository, ring } = asker
   if (deps.state.isManifest(digest)) return denied(404, 'a manifest is not served as a blob')
-  if (deps.modeOf(repositoryName(repository)) !== 'enforce') return { kind: 'image', vouched: false }
-  const images = await bestOf(repository, deps.state.parentsOfBlob(repository, digest), deps)
+  if (deps.modeOf(repositoryName(repository), ring) !== 'enforce') return { kind: 'image', vouched: false }
+  const images = await bestOf(asker, deps.state.parentsOfBlob(repository, digest), deps)
   if (images?.kind === 'serve') return { kind: 'image', vouched: isVouchedFor(images) }
   // Signatures and attestations are let through without a policy, so what they name must be looked at.
-  const evidence = await bestOf(repository, deps.state.evidenceParentsOfBlob(repository, digest), deps)
+  const evidence = await bestOf(asker, deps.state.evidenceParentsOfBlob(repository, digest), deps)
   if (evidence?.kind === 'serve') return { kind: 'evidence' }
   if (images?.kind === 'hold')
     return denied(503, 'the image that this blob belongs to cannot be verified now; retry later')
@@ -91,17 +97,19 @@ async function admit(repository: Repository, digest: Digest, deps: BlobRouteDeps
 
 /** The best outcome of any of the manifests. Those already judged are asked first, and only a few of the others. */
 async function bestOf(
-  repository: Repository,
+  { repository, ring }: Asker,
   parents: readonly Digest[],
   deps: BlobRouteDeps,
 ): Promise<Outcome | undefined> {
-  const { judge, gate, deadline } = deps
+  const { judge, gate, deadline, inRing } = deps
+  const outcomeOf = (parent: Digest, judgement: Judgement): Outcome =>
+    gate.peek(repository, parent, inRing(judgement, ring))
   const known = parents.map(
     (parent) => judge.known(repository, parent)?.judgement ?? gate.admittedLately(repository, parent),
   )
   const outcomes = parents.flatMap((parent, index) => {
     const judgement = known[index]
-    return judgement === undefined ? [] : [gate.peek(repository, parent, judgement)]
+    return judgement === undefined ? [] : [outcomeOf(parent, judgement)]
   })
   const served = outcomes.filter((outcome) => outcome.kind === 'serve')
   if (served.length > 0) return served.find(isVouchedFor) ?? served[0]
@@ -109,7 +117,7 @@ async function bestOf(
   const unknown = parents.filter((_, index) => known[index] === undefined)
   for (const parent of unknown.slice(0, PARENTS_JUDGED_MAX)) {
     // oxlint-disable-next-line no-await-in-loop -- the first that admits is enough
-    const outcome = gate.peek(repository, parent, await judgementOf(repository, parent, signal, deps))
+    const outcome = outcomeOf(parent, await judgementOf(repository, parent, signal, deps))
     if (outcome.kind === 'serve') return outcome
     outcomes.push(outcome)
   }
@@ -128,7 +136,7 @@ async function judgementOf(
   } catch (error) {
     const cause = causeOf(error)
     if (cause === undefined) throw error
-    return judge.undetermined(repository, cause).judgement
+    return judge.undetermined(repository, parent, cause).judgement
   }
 }
 

@@ -4,6 +4,7 @@ import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
 import { repositoryName, type ManifestReference } from '../oci/reference.ts'
+import type { Ring } from '../policy/ring.ts'
 import type { Mode } from '../policy/types.ts'
 import type { PullAnswer, Puller } from '../pull.ts'
 import type { FetchedManifest } from '../upstream/manifest-source.ts'
@@ -12,7 +13,7 @@ import type { RoutedRequest } from './request.ts'
 
 export type ManifestRouteDeps = {
   puller: Pick<Puller, 'pull' | 'pullWarm'>
-  modeOf(repositoryName: string): Mode
+  modeOf(repositoryName: string, ring: Ring): Mode
   /** `auto`: clients that would ask the real registry after a refusal get one that leaves them nothing to ask for. */
   hardStop: 'auto' | 'off'
   deadline: () => AbortSignal
@@ -24,9 +25,17 @@ export type ManifestRouteDeps = {
 }
 
 /** Who asks, and under which rule; `repositoryName` may be of a registry that is not configured. */
-type Asker = { readonly method: string; readonly fallsBack: boolean; readonly repositoryName: string }
+type Asker = {
+  readonly method: string
+  readonly fallsBack: boolean
+  readonly ring: Ring
+  readonly repositoryName: string
+}
 
-/** Refusal documents by digest. One that is forgotten is still refused: no registry has that digest. */
+/**
+ * Refusal documents by digest. One that is forgotten is still refused: no registry has that digest. What one ring is refused
+ * stands in the way of no other: whoever may have the image is given the image's own digest.
+ */
 const REFUSALS_MAX = 10_000
 const RETRY_AFTER_SECONDS = 5
 /** Clients read 4096 bytes of warnings (distribution-spec 1.1, "Warnings"); one of ours takes at most 710. */
@@ -51,8 +60,9 @@ export class ManifestRoute {
     if (refusal !== undefined) return refusal
     const start = this.#deps.elapsed()
     try {
-      const { repository, client } = request
-      const pulled = this.#deps.puller.pullWarm({ repository, reference, client })
+      const { repository, client, ring, method } = request
+      const isRead = method === 'GET'
+      const pulled = this.#deps.puller.pullWarm({ repository, reference, client, ring, isRead })
       return pulled === undefined ? undefined : this.#concluded(request, reference, { pulled, start })
     } catch (error) {
       return this.#finalFor(request, reference, this.#unexpected(error))
@@ -60,11 +70,12 @@ export class ManifestRoute {
   }
 
   async answer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
-    const { repository, client } = request
+    const { repository, client, ring, method } = request
     const { deadline } = this.#deps
+    const asked = { repository, reference, client, ring, isRead: method === 'GET' }
     const start = this.#deps.elapsed()
     try {
-      const pulled = await this.#deps.puller.pull({ repository, reference, client, deadline })
+      const pulled = await this.#deps.puller.pull({ ...asked, deadline })
       return this.#concluded(request, reference, { pulled, start })
     } catch (error) {
       const failure =
@@ -77,7 +88,8 @@ export class ManifestRoute {
   final(answer: Answer, asker: Asker, reference: ManifestReference): Answer {
     if (answer.status < 400 || this.#deps.hardStop === 'off') return answer
     if (!asker.fallsBack || asker.method !== 'HEAD') return answer
-    return this.#deps.modeOf(asker.repositoryName) === 'enforce' ? this.#hardStop(answer, reference) : answer
+    const mode = this.#deps.modeOf(asker.repositoryName, asker.ring)
+    return mode === 'enforce' ? this.#hardStop(answer, reference) : answer
   }
 
   #finalFor(request: RoutedRequest, reference: ManifestReference, answer: Answer): Answer {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Repository } from '../oci/reference.ts'
+import type { Ring } from '../policy/ring.ts'
 
 /** A request after steps 1 and 2: what it asks for, and what must be known of who asks. */
 export type RoutedRequest = {
@@ -13,6 +14,7 @@ export type RoutedRequest = {
   readonly fallsBack: boolean
   /** Address of who asks. */
   readonly client: string
+  readonly ring: Ring
   readonly range: string | undefined
   readonly ifRange: string | undefined
 }

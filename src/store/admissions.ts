@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { parseDigest } from '../oci/digest.ts'
 import { rowChecksum } from './checksum.ts'
 import { inDurableTransaction, inTransaction, integerOf, type Database, type Row } from './database.ts'
-import { StoreError, storeError } from './error.ts'
+import { attempt, StoreError } from './error.ts'
 import type { OpenAdmission, StateStore, StoredAdmission } from './types.ts'
 
 type Admissions = Pick<StateStore, 'admitOpen' | 'openAdmissions' | 'closeAdmission' | 'admissions'>
@@ -101,14 +101,6 @@ export function* checkAdmissions(database: Database): Generator<{ id: number; fi
     } catch {
       yield { id: integerOf(row, 'id'), finding: 'it is not what was written' }
     }
-  }
-}
-
-function attempt<T>(what: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    throw storeError(what, error)
   }
 }
 

@@ -11,7 +11,7 @@ import { openDatabase } from './database.ts'
 import { StoreError } from './error.ts'
 import { seededRandom } from './testing/random.ts'
 import { digest, openState, repository } from './testing/state.ts'
-import type { StateStore } from './types.ts'
+import type { Promotion, Sighting, StateStore, StoredSighting } from './types.ts'
 
 /** What a broken disk does to the file itself: every start either says so, or has no record that is not the one written. */
 
@@ -35,6 +35,9 @@ function fill(state: StateStore): void {
     state.setEvidence(image, digest(name), { candidates, rejected: [], failures: [] }, at)
     state.noteSatisfied({ repository: image, digest: digest(name), policy: 'p', policyVersion: 'v', at })
     state.setLogEntry('log', String(index), { logIndex: String(index), json: key })
+    state.setFindings(image, digest(name), { trusted: 'root', json: key })
+    state.noteSightings([sightingOf(name, at)])
+    state.recordPromotion(promotionOf(name, at))
     state.admitOpen({
       repository: image,
       digest: digest(name),
@@ -46,11 +49,33 @@ function fill(state: StateStore): void {
   }
 }
 
+function sightingOf(name: string, at: Date): Sighting {
+  const result = { policy: 'p', version: 'v', mode: 'observe', verdict: 'satisfied', because: '' } as const
+  const flags = { outcome: 'serve', isSigned: true, hasProvenance: true } as const
+  return {
+    repository: image,
+    digest: digest(name),
+    ring: 'r',
+    tags: [],
+    pulls: 1,
+    at,
+    ...flags,
+    results: [result],
+  }
+}
+
+function promotionOf(by: string, at: Date): Promotion {
+  const stage = { policy: 'p', ring: 'r', from: 'observe', to: 'enforce', policyVersion: 'v' } as const
+  return { ...stage, at, by, isMet: true, criteria: '[]', override: undefined }
+}
+
 type Fact = {
   parents: readonly Digest[]
   evidence: Discovery | undefined
   satisfied: Date | undefined
   entry: string | undefined
+  findings: string | undefined
+  sighting: StoredSighting | undefined
 }
 
 type Contents = { records: readonly string[]; facts: readonly Fact[] }
@@ -59,6 +84,8 @@ type Contents = { records: readonly string[]; facts: readonly Fact[] }
 function contentsOf(state: StateStore): Contents {
   const decisions = state.decisions(1_000).map(({ id, json }) => `${id} ${json}`)
   const admissions = state.admissions(1_000).map((admission) => JSON.stringify(admission))
+  const promotions = state.promotions(1_000).map((promotion) => JSON.stringify(promotion))
+  const sightings = new Map([...state.sightings(new Date(0))].map((one) => [one.digest, one]))
   const facts = Array.from({ length: IMAGES }, (_, index): Fact => {
     const name = `image ${index}`
     const satisfied = { repository: image, digest: digest(name), policy: 'p', policyVersion: 'v' }
@@ -67,9 +94,11 @@ function contentsOf(state: StateStore): Contents {
       evidence: state.getEvidence(image, digest(name))?.discovery,
       satisfied: state.lastSatisfied(satisfied),
       entry: state.getLogEntry('log', String(index)),
+      findings: state.getFindings(image, digest(name))?.json,
+      sighting: sightings.get(digest(name)),
     }
   })
-  return { records: [...decisions, ...admissions].toSorted(), facts }
+  return { records: [...decisions, ...admissions, ...promotions].toSorted(), facts }
 }
 
 type Start =
@@ -185,7 +214,7 @@ describe('damage to the file', () => {
     )
     assert.equal(found.records.length, expected.records.length, what)
     for (const [index, fact] of found.facts.entries()) {
-      const { parents, evidence, satisfied, entry } = fact
+      const { parents, evidence, satisfied, entry, findings, sighting } = fact
       const known = expected.facts[index]
       // A damaged digest names what nobody has, and evidence is verified whenever it is used.
       assert.ok(parents.length <= 1, what)
@@ -195,6 +224,8 @@ describe('damage to the file', () => {
       )
       assert.ok(satisfied === undefined || satisfied.getTime() === known?.satisfied?.getTime(), what)
       assert.ok(entry === undefined || entry === known?.entry, what)
+      assert.ok(findings === undefined || findings === known?.findings, what)
+      assert.ok(sighting === undefined || isDeepStrictEqual(sighting, known?.sighting), what)
     }
   }
 })

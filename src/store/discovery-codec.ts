@@ -38,7 +38,16 @@ const FAILURE_CODES = [
 const digestSchema = z.custom<Digest>(
   (value) => typeof value === 'string' && parseDigest(value) !== undefined,
 )
-const sourceSchema = z.strictObject({ found: z.enum(FOUND), manifest: digestSchema, blob: digestSchema })
+export const sourceSchema = z.strictObject({
+  found: z.enum(FOUND),
+  manifest: digestSchema,
+  blob: digestSchema,
+})
+export const failureSchema = z.strictObject({
+  source: sourceSchema,
+  code: z.enum(FAILURE_CODES),
+  message: z.string(),
+})
 const lengthSchema = z.int().nonnegative()
 const annotationsSchema = z.record(z.string(), z.string())
 
@@ -67,9 +76,7 @@ const candidateSchema = z.discriminatedUnion('form', [
 const headerSchema = z.strictObject({
   version: z.literal(CODEC_VERSION),
   candidates: z.array(candidateSchema),
-  rejected: z.array(
-    z.strictObject({ source: sourceSchema, code: z.enum(FAILURE_CODES), message: z.string() }),
-  ),
+  rejected: z.array(failureSchema),
 })
 
 type Header = z.infer<typeof headerSchema>

@@ -34,6 +34,15 @@ export function storeError(what: string, cause: unknown): StoreError {
   )
 }
 
+/** What `work` gives, or a StoreError that begins with `what`. */
+export function attempt<T>(what: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw storeError(what, error)
+  }
+}
+
 function primaryCode(cause: unknown): number | undefined {
   const isCode = cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number'
   return isCode ? Number(cause.errcode) & 0xff : undefined

@@ -15,6 +15,18 @@ function record(): Database {
   state.recordDecision({ key: 'three', id, at: new Date(1), json: '{"name":"three"}' })
   const image = { repository: repository('a/b'), digest: digest('image'), policies: ['signed'] }
   state.admitOpen({ ...image, decision: 'd1', client: '10.0.0.1', at: new Date(5) })
+  state.recordPromotion({
+    at: new Date(6),
+    policy: 'signed',
+    ring: 'canary',
+    from: 'observe',
+    to: 'enforce',
+    policyVersion: 'sha256:1',
+    by: 'ada',
+    isMet: false,
+    criteria: '[]',
+    override: 'no time',
+  })
   return database
 }
 
@@ -33,6 +45,9 @@ describe('records', () => {
     { name: 'a text of its own', of: 'decision 3', sql: `UPDATE decision SET json = '{}' WHERE rowid = 3` },
     { name: 'a client', of: 'admission 1', sql: `UPDATE admission SET clients = '["10.0.0.2"]'` },
     { name: 'a digest', of: 'admission 1', sql: `UPDATE admission SET digest = 'sha256:00'` },
+    { name: 'a reason', of: 'promotion 1', sql: `UPDATE promotion SET override = 'because'` },
+    { name: 'a reason that is gone', of: 'promotion 1', sql: `UPDATE promotion SET override = NULL` },
+    { name: 'a figure', of: 'promotion 1', sql: `UPDATE promotion SET is_met = 1` },
   ]
   for (const { name, of, sql } of damages) {
     it(`with ${name} changed stop the start, and say which and how to go on`, () => {

@@ -3,9 +3,10 @@ import { checkAdmissions } from './admissions.ts'
 import { integerOf, textOf, type Database, type Row } from './database.ts'
 import { decisionChecksum } from './decisions.ts'
 import { StoreError } from './error.ts'
+import { checkPromotions } from './rollout.ts'
 
 /** The tables of what nobody can gather again. */
-const RECORD_TABLES = ['decision', 'admission'] as const
+const RECORD_TABLES = ['decision', 'admission', 'promotion'] as const
 
 /**
  * Reads every record and checks that it is what was written. Throws StoreError `damaged`, which says how to go on: a
@@ -20,6 +21,9 @@ export function checkRecords(database: Database): void {
   }
   for (const row of checkAdmissions(database)) {
     throw damaged(database, { table: 'admission', rowid: row.id, finding: row.finding })
+  }
+  for (const row of checkPromotions(database)) {
+    throw damaged(database, { table: 'promotion', rowid: row.id, finding: row.finding })
   }
 }
 

@@ -204,4 +204,65 @@ export const MIGRATIONS: readonly string[] = [
   UPDATE decision SET refused_image = json_extract(json, '$.repository') || '@' || json_extract(json, '$.digest')
     WHERE json_valid(json) AND json_extract(json, '$.outcome') = 'refuse';
   `,
+  `
+  -- What each ring pulls. results: what the policies say of it, one array each; see sightings.ts.
+  CREATE TABLE sighting (
+    id INTEGER PRIMARY KEY,
+    registry TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    ring TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    pulls INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    is_signed INTEGER NOT NULL,
+    has_provenance INTEGER NOT NULL,
+    tags TEXT NOT NULL,
+    results TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    UNIQUE (digest, name, registry, ring)
+  ) STRICT;
+  CREATE INDEX sighting_by_time ON sighting (last_at);
+
+  CREATE TABLE finding (
+    id INTEGER PRIMARY KEY,
+    repository TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    used_at INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
+    trusted TEXT NOT NULL,
+    json TEXT NOT NULL,
+    UNIQUE (repository, subject)
+  ) STRICT;
+  CREATE INDEX finding_by_use ON finding (used_at, size);
+
+  -- As many as there are policies and rings.
+  CREATE TABLE rollout_stage (
+    policy TEXT NOT NULL,
+    ring TEXT NOT NULL,
+    version TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (policy, ring)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE promotion (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    policy TEXT NOT NULL,
+    ring TEXT NOT NULL,
+    from_mode TEXT NOT NULL,
+    to_mode TEXT NOT NULL,
+    policy_version TEXT NOT NULL,
+    by_whom TEXT NOT NULL,
+    is_met INTEGER NOT NULL,
+    criteria TEXT NOT NULL,
+    override TEXT,
+    checksum TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX promotion_by_time ON promotion (at);
+  `,
 ]

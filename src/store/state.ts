@@ -7,10 +7,13 @@ import { createDecisions } from './decisions.ts'
 import { storeError, type StoreError } from './error.ts'
 import { createEvidence } from './evidence.ts'
 import { createManifestFacts, createMemberFacts, createTagFacts } from './facts.ts'
+import { createFindings } from './findings.ts'
 import { STATE_LIMITS, type StateLimits } from './limits.ts'
 import { createLogEntries } from './log-entries.ts'
 import { checkRecords } from './records.ts'
+import { createPromotions, createStages } from './rollout.ts'
 import { createSatisfied } from './satisfied.ts'
+import { createSightings } from './sightings.ts'
 import type { StateStore } from './types.ts'
 import { createUses, type Uses } from './uses.ts'
 
@@ -31,8 +34,12 @@ type Durable = Pick<
   | 'openAdmissions'
   | 'closeAdmission'
   | 'admissions'
+  | 'recordPromotion'
+  | 'promotions'
 >
-type Cached = Omit<StateStore, keyof Durable | 'noteUse' | 'close'>
+/** What is counted and when it began: written or thrown, for the caller to lose or to keep. */
+type Counted = Pick<StateStore, 'noteSightings' | 'sightings' | 'rolloutStages' | 'changeRolloutStages'>
+type Cached = Omit<StateStore, keyof Durable | keyof Counted | 'noteUse' | 'close'>
 
 /**
  * State in SQLite. Records throw StoreError where the disk refuses them. Everything else is a cache: where the disk
@@ -40,7 +47,7 @@ type Cached = Omit<StateStore, keyof Durable | 'noteUse' | 'close'>
  * Throws StoreError `damaged` where a record is no longer what was written.
  */
 export function createStateStore(database: Database, options: StateStoreOptions): StateStore {
-  const { facts, records } = openTables(database, options)
+  const { facts, records, counts } = openTables(database, options)
   return {
     noteUse: (...image) => facts.noteUse(...image),
     addClosure: (...fact) => facts.write((cached) => cached.addClosure(...fact)),
@@ -63,6 +70,9 @@ export function createStateStore(database: Database, options: StateStoreOptions)
     getLogEntry: (...key) => facts.read(undefined, (cached) => cached.getLogEntry(...key), first),
     setLogEntry: (...fact) => facts.write((cached) => cached.setLogEntry(...fact)),
     findLogEntry: (...key) => facts.read(undefined, (cached) => cached.findLogEntry(...key), first),
+    setFindings: (...fact) => facts.write((cached) => cached.setFindings(...fact)),
+    getFindings: (...key) => facts.read(undefined, (cached) => cached.getFindings(...key), first),
+    ...counts,
     ...records,
     close() {
       facts.close()
@@ -74,11 +84,15 @@ export function createStateStore(database: Database, options: StateStoreOptions)
 function openTables(
   database: Database,
   options: StateStoreOptions,
-): { facts: CachedFacts; records: Durable } {
+): { facts: CachedFacts; records: Durable; counts: Counted } {
   try {
     checkRecords(database)
-    const records = { ...createDecisions(database), ...createAdmissions(database) }
-    return { records, facts: new CachedFacts(database, options) }
+    const { onError, sightingRowsMax: rowsMax = STATE_LIMITS.sightingRowsMax } = options
+    return {
+      records: { ...createDecisions(database), ...createAdmissions(database), ...createPromotions(database) },
+      counts: { ...createSightings(database, { rowsMax, onError }), ...createStages(database, { onError }) },
+      facts: new CachedFacts(database, options),
+    }
   } catch (error) {
     throw openingFailure(database.location() ?? ':memory:', error)
   }
@@ -159,6 +173,7 @@ function createCached(database: Database, { now, onError, ...limits }: StateStor
     ...createTagFacts(database, { onError, rowsMax: max.tagRowsMax }),
     ...createEvidence(database, { now, onError, bytesMax: max.evidenceBytesMax }),
     ...createLogEntries(database, { now, onError, bytesMax: max.logEntryBytesMax }),
+    ...createFindings(database, { now, onError, bytesMax: max.findingBytesMax }),
     ...createSatisfied(database, { now, onError, rowsMax: max.satisfiedRowsMax }),
   }
 }

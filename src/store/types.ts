@@ -81,6 +81,24 @@ export type StateStore = {
   openAdmissions(): readonly StoredAdmission[]
   /** What an admitted image turned out to be. Durable. Throws StoreError. */
   closeAdmission(id: number, finding: { at: Date; verdict: 'satisfied' | 'violated'; reason: string }): void
+  /**
+   * Adds what was pulled since the last call, in one transaction: pulls count up, the newest judgement stays. Bounded;
+   * what was pulled longest ago goes first. Throws StoreError.
+   */
+  noteSightings(sightings: readonly Sighting[]): void
+  /** Pulled at `since` or later, row by row, so that never all of them are in memory. */
+  sightings(since: Date): Iterable<StoredSighting>
+  /** What verification found of an image, so that it can be judged again without verifying; see findings.ts. A cached fact. */
+  setFindings(repository: Repository, subject: Digest, findings: StoredFindings): void
+  getFindings(repository: Repository, subject: Digest): StoredFindings | undefined
+  /** Since when each policy demands what it demands in the mode that it has in each ring; one a policy and ring. */
+  rolloutStages(): readonly RolloutStage[]
+  /** Puts `begun` in the place of what was there for the same policy and ring, and drops `ended`. Throws StoreError. */
+  changeRolloutStages(change: { begun: readonly RolloutStage[]; ended: readonly StageKey[] }): void
+  /** Writes durably what somebody decided about a stage, before it returns the id of the record. Throws StoreError. */
+  recordPromotion(promotion: Promotion): number
+  /** Newest first, at most 10,000. */
+  promotions(limit: number): readonly StoredPromotion[]
   /** Newest first. */
   admissions(limit: number): readonly StoredAdmission[]
   /** Writes a decision durably before it returns. A repeat of `key` only counts up. Returns whether it was new. */
@@ -101,6 +119,73 @@ export type StateStore = {
   ): readonly { id: string; firstAt: Date; lastAt: Date; count: number; json: string }[]
   close(): void
 }
+
+/** Pulls of one image by the clients of one ring, and what the policies said of it the last time. */
+export type Sighting = {
+  readonly repository: Repository
+  readonly digest: Digest
+  readonly ring: string
+  /** Tags by which it was pulled; at most 8 are kept. */
+  readonly tags: readonly string[]
+  readonly pulls: number
+  /** Of the last pull. */
+  readonly at: Date
+  readonly outcome: 'serve' | 'refuse' | 'hold'
+  /** Any verified signature or attestation, by whomever. */
+  readonly isSigned: boolean
+  /** Any verified SLSA provenance, by whomever. */
+  readonly hasProvenance: boolean
+  readonly results: readonly SightedResult[]
+}
+
+export type SightedResult = {
+  readonly policy: string
+  readonly version: string
+  /** In the ring. */
+  readonly mode: 'off' | 'observe' | 'enforce'
+  readonly verdict: 'satisfied' | 'violated' | 'undetermined'
+  /** The most telling reason or cause, one line; empty where it is satisfied. */
+  readonly because: string
+}
+
+export type StoredSighting = Omit<Sighting, 'at' | 'results'> & {
+  readonly firstAt: Date
+  readonly lastAt: Date
+  readonly results: readonly StoredResult[]
+}
+
+/** With the pulls that the policy has judged in this version and mode, and when the first of them was. */
+export type StoredResult = SightedResult & { readonly pulls: number; readonly from: Date }
+
+export type StageKey = { readonly policy: string; readonly ring: string }
+
+export type RolloutStage = StageKey & {
+  /** Of the policy. */
+  readonly version: string
+  readonly mode: 'off' | 'observe' | 'enforce'
+  readonly since: Date
+}
+
+/** Somebody's decision to give a policy another mode in a ring, and what was known then. */
+export type Promotion = StageKey & {
+  readonly at: Date
+  readonly from: 'off' | 'observe' | 'enforce'
+  readonly to: 'off' | 'observe' | 'enforce'
+  readonly policyVersion: string
+  /** As told: for the record, no proof. */
+  readonly by: string
+  /** Whether every criterion held. */
+  readonly isMet: boolean
+  /** The criteria and the figures behind them, as JSON. */
+  readonly criteria: string
+  /** Why it was done all the same; undefined where every criterion held. */
+  readonly override: string | undefined
+}
+
+export type StoredPromotion = Promotion & { readonly id: number }
+
+/** `trusted`: what it was verified with, in one form for one meaning; with more or other trust it must be verified again. */
+export type StoredFindings = { readonly trusted: string; readonly json: string }
 
 export type SatisfiedFact = {
   readonly repository: Repository

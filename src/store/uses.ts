@@ -71,6 +71,7 @@ function createUseWriter(database: Database): (use: Use, nowMs: number) => void 
   )
   byName.push(
     database.prepare('UPDATE evidence SET used_at = max(used_at, ?) WHERE repository = ? AND subject = ?'),
+    database.prepare('UPDATE finding SET used_at = max(used_at, ?) WHERE repository = ? AND subject = ?'),
     database.prepare(
       `UPDATE parent SET used_at = max(used_at, ?)
        WHERE repository = (SELECT id FROM repository WHERE name = ?) AND digest = ?`,

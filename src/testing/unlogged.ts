@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
-import type { Authority, Policy } from '../policy/types.ts'
+import type { Policy } from '../policy/types.ts'
 import type { Candidate, PublicKey, TrustRoot } from '../verify/types.ts'
 import { cosignLayer, type CosignLayer } from './cosign-layer.ts'
+import { attestationOf, held, identityOf, keyAuthority, keylessAuthority, policyOf } from './policies.ts'
 import { managedSigner, type MintOptions, type Signer, type Sigstore } from './sigstore.ts'
 import { simpleSigningPayload } from './statements.ts'
 import { IDENTITY, layerCandidate, publicKeyOf, STATEMENT, SUBJECT, trustRootOf } from './verification.ts'
@@ -52,35 +53,18 @@ export async function mintUnlogged(sigstore: Sigstore, options: MintOptions = {}
 
 /** A policy in mode enforce that wants what this kind of candidate is, logged. */
 export function policyFor(kind: UnloggedKind, { key, root }: UnloggedFixture): Policy {
-  const signer: Authority['signer'] = kind.startsWith('keyless')
-    ? {
-        kind: 'keyless',
-        trustRoot: root.name,
-        identities: [
-          {
-            issuer: { kind: 'exact', value: IDENTITY.issuer },
-            subject: { kind: 'exact', value: IDENTITY.subject },
-          },
-        ],
-      }
-    : {
-        kind: 'key',
-        keys: [{ key, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }],
-        keyReference: undefined,
-        transparencyLog: 'required',
-        trustRoot: root.name,
-      }
   const attestations = kind.endsWith('attestation')
-    ? [{ name: 'provenance', predicateType: STATEMENT.predicateType }]
+    ? [attestationOf('provenance', STATEMENT.predicateType)]
     : []
-  return {
-    name: kind,
-    version: 'sha256:0',
-    mode: 'enforce',
-    stance: 'closed',
-    runbook: undefined,
-    matches: () => true,
-    authorities: [{ name: 'release', signer, attestations, unavailable: undefined }],
-    origin: 'test:1',
-  }
+  const trustRoot = root.name
+  const authority = kind.startsWith('keyless')
+    ? keylessAuthority('release', [identityOf(IDENTITY.issuer, IDENTITY.subject)], {
+        trustRoot,
+        attestations,
+      })
+    : keyAuthority('release', [held(key)], {
+        signer: { transparencyLog: 'required', trustRoot },
+        attestations,
+      })
+  return policyOf([authority], { name: kind })
 }

@@ -40,21 +40,25 @@ type Slot = {
  * changed, also by time alone. Nothing of it is on the way of a request.
  */
 export class TrustKeeper {
-  readonly #slots: readonly Slot[]
+  readonly #slots: Slot[]
   readonly #deps: KeeperDeps
   readonly #toldEnding = new Map<string, number>()
   #snapshot: TrustSnapshot
 
   constructor(sources: readonly TrustSource[], deps: KeeperDeps) {
     this.#deps = deps
-    this.#slots = sources.map((source) => ({
-      source,
-      nextAt: this.#soon(source),
-      failures: 0,
-      running: undefined,
-      state: 'fresh',
-    }))
+    this.#slots = sources.map((source) => this.#slotOf(source))
     this.#snapshot = this.#build()
+  }
+
+  /** One more source, from now on. */
+  add(source: TrustSource): void {
+    this.#slots.push(this.#slotOf(source))
+    this.#rebuild()
+  }
+
+  #slotOf(source: TrustSource): Slot {
+    return { source, nextAt: this.#soon(source), failures: 0, running: undefined, state: 'fresh' }
   }
 
   get snapshot(): TrustSnapshot {

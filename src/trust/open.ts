@@ -4,19 +4,18 @@ import { join } from 'node:path'
 import { Agent } from 'undici'
 import type { Config } from '../config/schema.ts'
 import type { TrustRootEntry } from '../config/trust-schema.ts'
-import { parseKmsReference } from '../policy/kms-reference.ts'
 import { writeFileAtomically } from '../store/atomic-file.ts'
 import { TrustKeeper, type KeeperEvent } from './keeper.ts'
 import { createKeyFetcher, KMS_DEFAULTS } from './kms/kms-client.ts'
-import { endpointProblem } from './kms/kms-endpoint.ts'
 import { KmsKeys, type KmsKeyEvent } from './kms/kms-keys.ts'
+import { NamedKeys } from './kms/named-keys.ts'
 import { loadPublicGoodRoot, PUBLIC_GOOD_INITIAL_ROOT } from './public-good.ts'
 import { readIfThere } from './sources/read-if-there.ts'
 import { firstSeen } from './sources/first-seen.ts'
 import type { TrustSource } from './source.ts'
 import { KeySetSource } from './sources/key-set.ts'
-import { KmsSource } from './sources/kms.ts'
 import { PinnedSource } from './sources/pinned.ts'
+import { PkiSource } from './sources/pki.ts'
 import { TufSource, type TufSourceOptions } from './sources/tuf.ts'
 import { TrustError } from './trust-error.ts'
 import { parseTrustRoot } from './trust-root.ts'
@@ -34,6 +33,8 @@ export type TrustListener = {
 
 export type OpenTrust = {
   readonly keeper: TrustKeeper
+  /** Keys that policies name: they change with the policies. */
+  readonly namedKeys: NamedKeys
   /** Mirrored repositories by the name of their root; one that was never had has no files. */
   readonly mirrors: ReadonlyMap<string, () => TufMirror | undefined>
   close(): Promise<void>
@@ -81,23 +82,44 @@ export async function openTrust(
   }
   const place: Place = { ...options, trust, fetch, directory: join(dataDirectory, 'trust') }
   try {
-    const roots = await Promise.all(
-      [...trust.roots].map(async ([name, entry]) => await openSource(name, entry, place)),
-    )
-    const kms = await openKms(place)
+    const roots = await openSources(trust.roots, place)
     const onEvent = (event: KeeperEvent): void => options.listener.onKeeper(event)
-    const keeper = new TrustKeeper([...roots, ...kms], { ...options, onEvent })
+    const keeper = new TrustKeeper(roots, { ...options, onEvent })
+    const namedKeys = new NamedKeys(keeper, createKmsKeys(place), trust.kms)
+    await namedKeys.add(options.references, undefined)
     const mirrors = roots.flatMap((source) =>
       source instanceof TufSource ? [[source.name, () => source.mirror] as const] : [],
     )
-    return { keeper, mirrors: new Map(mirrors), close: async () => await agent.destroy() }
+    return { keeper, namedKeys, mirrors: new Map(mirrors), close: async () => await agent.destroy() }
   } catch (error) {
     await agent.destroy()
     throw error
   }
 }
 
-async function openSource(name: string, entry: TrustRootEntry, place: Place): Promise<TrustSource> {
+/** In the order of the configuration, though a PKI goes by another source's times and so is opened after it. */
+async function openSources(entries: Config['trust']['roots'], place: Place): Promise<readonly TrustSource[]> {
+  const isPki = ({ kind }: TrustRootEntry): boolean => kind === 'pki'
+  const opened = new Map<string, TrustSource>()
+  const openAll = async (wanted: (entry: TrustRootEntry) => boolean): Promise<void> => {
+    const sources = [...entries]
+      .filter(([, entry]) => wanted(entry))
+      .map(async ([name, entry]) => await openSource({ name, entry, opened }, place))
+    for (const source of await Promise.all(sources)) opened.set(source.name, source)
+  }
+  await openAll((entry) => !isPki(entry))
+  await openAll(isPki)
+  return [...entries.keys()].flatMap((name) => opened.get(name) ?? [])
+}
+
+type Opening = {
+  readonly name: string
+  readonly entry: TrustRootEntry
+  /** Sources that are open already, by name. */
+  readonly opened: ReadonlyMap<string, TrustSource>
+}
+
+async function openSource({ name, entry, opened }: Opening, place: Place): Promise<TrustSource> {
   const { refreshEveryMs } = place.trust
   const files = { now: place.now, readFile: async (path: string) => await readFile(path, 'utf8') }
   switch (entry.kind) {
@@ -105,6 +127,10 @@ async function openSource(name: string, entry: TrustRootEntry, place: Place): Pr
       return await PinnedSource.open({ ...entry, name, previous: entry.previous, refreshEveryMs }, files)
     case 'keys':
       return await KeySetSource.open({ ...entry, name, refreshEveryMs }, files)
+    case 'pki': {
+      const times = { name: entry.times, source: opened.get(entry.times) }
+      return await PkiSource.open({ name, path: entry.certificates, times, refreshEveryMs }, files)
+    }
     case 'tuf':
       return await openTuf({ name, url: entry.url, entry }, place)
     case 'public-good':
@@ -200,26 +226,10 @@ async function initialRootOf(
   return root.bytes
 }
 
-async function openKms({
-  references,
-  trust,
-  directory,
-  now,
-  listener,
-  guard,
-}: Place): Promise<readonly KmsSource[]> {
-  const parsed = references.flatMap((text) => {
-    const result = parseKmsReference(text)
-    return result.ok ? [result.reference] : []
-  })
-  if (parsed.length === 0) return []
-  const { region, endpoints, keyMaxAgeMs, overlapMs, refreshEveryMs } = trust.kms
-  for (const reference of parsed) {
-    const problem = endpointProblem(reference, endpoints)
-    if (problem !== undefined) throw new TrustError('refused', problem)
-  }
+function createKmsKeys({ trust, directory, now, listener, guard }: Place): KmsKeys {
+  const { region, keyMaxAgeMs, overlapMs } = trust.kms
   const fetchKey = createKeyFetcher({ ...KMS_DEFAULTS, region })
-  const keys = new KmsKeys(parsed, {
+  return new KmsKeys([], {
     directory: join(directory, 'kms'),
     fetchKey: async (reference, signal) => {
       guard?.('kms')
@@ -230,8 +240,6 @@ async function openKms({
     keyMaxAgeMs,
     overlapMs,
   })
-  await keys.load()
-  return [new KmsSource(keys, refreshEveryMs)]
 }
 
 async function readNamed(name: string, path: string): Promise<Buffer> {

@@ -25,7 +25,7 @@ export type SourceState = 'fresh' | 'stale' | 'unusable'
 /** What `portcullis trust status` and the admin listener show of one source. */
 export type SourceStatus = {
   readonly name: string
-  readonly kind: 'public-good' | 'tuf' | 'pinned' | 'keys' | 'kms'
+  readonly kind: 'public-good' | 'tuf' | 'pinned' | 'pki' | 'keys' | 'kms'
   /** A URL or a path. */
   readonly origin: string
   readonly state: SourceState

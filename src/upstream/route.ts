@@ -156,7 +156,7 @@ function virtualHostKey(text: string): string {
 }
 
 /** Host names compare without case, port and the root's dot (RFC 3986 section 3.2.2). */
-function hostKey(text: string): string {
+export function hostKey(text: string): string {
   return text
     .toLowerCase()
     .replace(/:[0-9]*$/, '')

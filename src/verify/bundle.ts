@@ -145,9 +145,17 @@ function withUsableProof(entry: TransparencyLogEntry): TransparencyLogEntry {
   return { ...entry, inclusionProof: undefined }
 }
 
+const V02 = 'application/vnd.dev.sigstore.bundle+json;version=0.2'
+
+/** The library's rules for v0.2 and v0.3 differ in nothing but the chain. */
+function hasStrayChain(json: unknown): boolean {
+  const isV03 = textAt(json, 'mediaType')?.includes('0.3') === true
+  return isV03 && isRecord(at(json, 'verificationMaterial', 'x509CertificateChain'))
+}
+
 function fromJson(json: unknown): Bundle {
   try {
-    return bundleFromJSON(json)
+    return bundleFromJSON(hasStrayChain(json) && isRecord(json) ? { ...json, mediaType: V02 } : json)
   } catch (cause) {
     throw malformed(
       `not a Sigstore bundle: ${cause instanceof Error ? quote(cause.message) : 'invalid'}`,
@@ -166,6 +174,7 @@ export function readBundle(bytes: Buffer): Evidence {
   return {
     content: contentOf(bundle),
     certificates: certificatesOf(bundle),
+    hasStrayChain: hasStrayChain(json),
     entries: tlogEntries.map(withUsableProof),
     timestamps: (timestampVerificationData?.rfc3161Timestamps ?? []).map((item) => item.signedTimestamp),
   }

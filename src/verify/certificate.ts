@@ -1,6 +1,7 @@
 import { createPublicKey, verify, type KeyObject } from 'node:crypto'
 import { ASN1Obj, X509Certificate } from '@sigstore/core'
 import { parseDer } from './asn1.ts'
+import { distinguishedName } from './distinguished-name.ts'
 import { isAcceptedKey } from './public-key.ts'
 
 /** Signature algorithms by OID: RFC 5758 section 3.2 and RFC 8017 appendix C. */
@@ -11,6 +12,13 @@ const SIGNATURE_HASHES: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.1.11': 'sha256',
   '1.2.840.113549.1.1.12': 'sha384',
   '1.2.840.113549.1.1.13': 'sha512',
+}
+
+/** RFC 5280 section 4.1: the issuer is the fourth part of what is signed, the subject the sixth. */
+function nameAt({ tbsCertificate }: X509Certificate, index: 3 | 5): string {
+  const name = tbsCertificate.subs[index]
+  if (name === undefined) throw new SyntaxError('certificate without a name')
+  return distinguishedName(name)
 }
 
 function encodeLength(length: number): readonly number[] {
@@ -77,6 +85,15 @@ export class Certificate extends X509Certificate {
 
   override get issuer(): Buffer {
     return this.#once('issuer', () => super.issuer)
+  }
+
+  /** As RFC 4514 writes it. */
+  get issuerName(): string {
+    return this.#once('issuerName', () => nameAt(this, 3))
+  }
+
+  get subjectName(): string {
+    return this.#once('subjectName', () => nameAt(this, 5))
   }
 
   override get notBefore(): Date {

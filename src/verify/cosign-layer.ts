@@ -5,10 +5,11 @@ import type { Evidence } from './evidence.ts'
 import { at, listAt, parseJson, textAt } from './json.ts'
 import { ATTESTATION_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 
-/** cosign specs/SIGNATURE_SPEC.md, "Properties". The chain annotation is not read: trust comes from the trust root. */
+/** cosign specs/SIGNATURE_SPEC.md, "Properties". */
 const ANNOTATION = {
   signature: 'dev.cosignproject.cosign/signature',
   certificate: 'dev.sigstore.cosign/certificate',
+  chain: 'dev.sigstore.cosign/chain',
   logEntry: 'dev.sigstore.cosign/bundle',
   timestamp: 'dev.sigstore.cosign/rfc3161timestamp',
 } as const
@@ -73,6 +74,7 @@ function timestampsOf(annotations: Annotations): readonly Buffer[] {
 function proofOf(annotations: Annotations): Omit<Evidence, 'content'> {
   return {
     certificates: certificatesOf(annotations),
+    chainPem: annotation(annotations, ANNOTATION.chain),
     entries: entriesOf(annotations),
     timestamps: timestampsOf(annotations),
   }

@@ -40,6 +40,16 @@ export function readPem(text: string): PemBlock | undefined {
   return { label, der: Buffer.from(body, 'base64') }
 }
 
+/**
+ * Every block of a PEM text in order; what stands before, between and after them is not read (RFC 7468 section 2).
+ * Undefined where one is damaged.
+ */
+export function readPemBlocks(text: string): readonly PemBlock[] | undefined {
+  const pieces = text.split(/^(?=-----BEGIN )/m).filter((piece) => piece.startsWith('-----BEGIN '))
+  const blocks = pieces.flatMap((piece) => readPem(/^[^]*?\n-----END .*/.exec(piece)?.[0] ?? '') ?? [])
+  return blocks.length === pieces.length ? blocks : undefined
+}
+
 /** DER of the SubjectPublicKeyInfo: the form in which keys are compared. */
 export function spkiOf(key: KeyObject): Buffer {
   return key.export({ format: 'der', type: 'spki' })

@@ -27,6 +27,10 @@ export type Evidence = {
   readonly content: SignedContent
   /** DER of the certificates, leaf first, or undefined where a managed key signed. */
   readonly certificates: readonly Buffer[] | undefined
+  /** cosign's chain annotation as it came, PEM: only a root of one's own PKI reads it. */
+  readonly chainPem?: string | undefined
+  /** A certificate chain in a bundle v0.3, which has no place for one: cosign 3 writes it for a certificate of a PKI. */
+  readonly hasStrayChain?: boolean
   readonly entries: readonly TransparencyLogEntry[]
   /** RFC 3161 responses. */
   readonly timestamps: readonly Buffer[]

@@ -14,6 +14,9 @@ export const TIMESTAMPS_MAX = 32
 export const CERTIFICATES_MAX = 10
 export const SUBJECTS_MAX = 1024
 
+/** cosign's chain annotation: as many certificates of usual size. */
+export const CHAIN_PEM_LENGTH_MAX = 32 * 1024
+
 /** Fulcio's are about 1 KiB. */
 export const CERTIFICATE_BYTES_MAX = 8 * 1024
 

@@ -16,9 +16,17 @@ export type Claimant = {
   readonly isSigner: (der: Buffer) => boolean
   /** Who vouches for it: nothing of another root counts. */
   readonly root: Pick<TrustRoot, 'name' | 'material'>
-  /** A keyless signature needs a log entry, a time and an SCT: the certificate outlived its key within minutes. */
-  readonly kind: 'keyless' | 'key'
+  readonly kind: keyof typeof DEMANDS
 }
+
+/** How many of each must vouch for a claimant. */
+const DEMANDS = {
+  /** The key outlives its certificate, which is in a public log, by years: when it signed must be proven, and in public. */
+  keyless: { logs: 1, times: 1, scts: 1 },
+  /** Without a time a certificate would count for ever, or a key that was stolen after its end. */
+  pki: { logs: 0, times: 1, scts: 0 },
+  key: { logs: 0, times: 0, scts: 0 },
+} as const
 
 /** Evidence whose timestamps are parsed. */
 export type TimedEvidence = Pick<Evidence, 'content' | 'entries'> & {
@@ -144,15 +152,17 @@ function logsOf(entries: readonly TransparencyLogEntry[], trustRoot: string): re
 }
 
 function assertEnough(evidence: TimedEvidence, claimant: Claimant): void {
-  if (claimant.kind === 'key') return
-  if (evidence.entries.length === 0) {
+  const { logs, times } = DEMANDS[claimant.kind]
+  if (evidence.entries.length < logs) {
     throw new EvidenceError('log-entry', 'no entry of a transparency log that the trust root knows', {
       foreign: true,
     })
   }
-  if (evidence.timestamps.length === 0 && !evidence.entries.some(isTimed)) {
+  if (evidence.timestamps.length + evidence.entries.filter(isTimed).length >= times) return
+  if (claimant.kind === 'keyless')
     throw new EvidenceError('timestamp', 'no signed time from an authority that the trust root knows')
-  }
+  const message = `no log entry and no timestamp that trust root ${claimant.root.name} knows says when the certificate signed`
+  throw new EvidenceError('timestamp', message)
 }
 
 /**
@@ -163,13 +173,13 @@ export function prove(evidence: TimedEvidence, claimant: Claimant, signature: Si
   const { name, material: trust } = claimant.root
   const ours = known(evidence, trust)
   assertEnough(ours, claimant)
-  const needed = claimant.kind === 'keyless' ? 1 : 0
+  const demand = DEMANDS[claimant.kind]
   const readByLibrary = ours.entries.some((entry) => !isIntotoV001(entry))
   for (const entry of ours.entries.filter(isIntotoV001)) verifyIntotoV001(entry, ours.content, trust.tlogs)
   new Verifier(trust, {
-    ctlogThreshold: needed,
-    timestampThreshold: needed,
-    tlogThreshold: readByLibrary ? needed : 0,
+    ctlogThreshold: demand.scts,
+    timestampThreshold: demand.times,
+    tlogThreshold: readByLibrary ? demand.logs : 0,
   }).verify(entityOf(ours, claimant, signature))
   const times = timesOf(ours, claimant.root)
   for (const entry of ours.entries) {

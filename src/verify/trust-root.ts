@@ -2,7 +2,8 @@ import { hash } from 'node:crypto'
 import { TrustedRoot } from '@sigstore/protobuf-specs'
 import { toTrustMaterial, type TrustMaterial } from '@sigstore/verify'
 import { Certificate } from './certificate.ts'
-import { unenforcedCriticalExtensions } from './fulcio.ts'
+import { unenforcedCriticalExtensions } from './extensions.ts'
+import { asMaterial } from './pki.ts'
 import type { TrustRoot } from './types.ts'
 
 /** The public-good one is 7 KiB. */
@@ -78,7 +79,13 @@ function constraintProblems(material: TrustMaterial): readonly string[] {
     .map((oid) => `a certificate has critical extension ${oid}, which is not enforced here`)
 }
 
-function parse(json: string): TrustMaterial | { readonly problem: string } {
+/** Each once, whatever chains it is in. */
+function authoritiesIn(authorities: TrustMaterial['certificateAuthorities']): readonly Certificate[] {
+  const all = authorities.flatMap(({ certChain }) => certChain.map(({ root }) => new Certificate(root)))
+  return [...new Map(all.map((certificate) => [certificate.der.toString('base64'), certificate])).values()]
+}
+
+function parse(json: string, kind: TrustRoot['kind']): TrustMaterial | { readonly problem: string } {
   const document: unknown = JSON.parse(json)
   if (typeof document !== 'object' || document === null) return { problem: 'not a JSON object' }
   const root = TrustedRoot.fromJSON(document)
@@ -89,22 +96,30 @@ function parse(json: string): TrustMaterial | { readonly problem: string } {
   if (constraints.length > 0) return { problem: constraints.slice(0, 5).join(', ') }
   return {
     ...material,
-    certificateAuthorities: cached(material.certificateAuthorities),
+    certificateAuthorities:
+      kind === 'pki'
+        ? asMaterial(authoritiesIn(material.certificateAuthorities))
+        : cached(material.certificateAuthorities),
     timestampAuthorities: cached(material.timestampAuthorities),
   }
 }
 
 /**
  * Reads a trusted_root.json once, so that what can be computed from it alone is computed once. `problem` says why it
- * cannot be used: every part of it counts, since half a trust root would refuse good images. None is retiring: that is
- * no property of the document.
+ * cannot be used: every part of it counts, since half a trust root would refuse good images. How its certificates are
+ * read and whether it is retiring are no properties of the document: none is retiring.
  */
-export function readTrustRoot(name: string, json: string): TrustRoot | { readonly problem: string } {
+export function readTrustRoot(
+  name: string,
+  json: string,
+  kind: TrustRoot['kind'] = 'sigstore',
+): TrustRoot | { readonly problem: string } {
   if (json.length > TRUST_ROOT_BYTES_MAX) return { problem: 'too large' }
   try {
-    const material = parse(json)
+    const material = parse(json, kind)
     if ('problem' in material) return material
-    return { name, version: `sha256:${hash('sha256', json, 'hex')}`, json, material, isRetiring: false }
+    const version = `sha256:${hash('sha256', kind === 'sigstore' ? json : `${kind} ${json}`, 'hex')}`
+    return { name, kind, version, json, material, isRetiring: false }
   } catch (error) {
     return { problem: `malformed: ${error instanceof Error ? error.message : 'unreadable'}` }
   }

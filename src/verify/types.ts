@@ -70,7 +70,10 @@ export type SignerIdentity = {
   /** The certificate's only subject alternative name. */
   readonly subject: string
   readonly subjectType: 'uri' | 'email' | 'dns' | 'username'
-  /** OIDC issuer (extension 8, or 1 where 8 is absent). */
+  /**
+   * OIDC issuer (extension 8, or 1 where 8 is absent). Below a root of one's own PKI: the distinguished name of the
+   * authority that issued the certificate, as RFC 4514 writes it.
+   */
   readonly issuer: string
   readonly extensions: Readonly<Partial<Record<FulcioExtension, string>>>
 }
@@ -146,7 +149,12 @@ export type EvidenceFailure = {
 /** What may be trusted to vouch for certificates, logs and timestamps: one trusted_root.json, parsed once. */
 export type TrustRoot = {
   readonly name: string
-  /** sha256 of the document: verdicts depend on it. */
+  /**
+   * How its certificates are read. `sigstore`: short-lived ones of Fulcio, each in a certificate transparency log.
+   * `pki`: those of an organisation's own authorities.
+   */
+  readonly kind: 'sigstore' | 'pki'
+  /** sha256 of the document, under its kind: verdicts depend on it. */
   readonly version: string
   /** The document itself, so that a worker thread can build its own material. */
   readonly json: string

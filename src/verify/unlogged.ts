@@ -80,7 +80,7 @@ function byCertificate(
   root: TrustRoot,
 ): Unlogged | undefined {
   try {
-    const leaf = leafOf(evidence.certificates ?? [])
+    const leaf = leafOf(evidence)
     const identity = identityOf(leaf)
     const signature = signatureContent(evidence.content, input.artifact, undefined)
     const key = { $case: 'certificate' as const, certificate: leaf }

@@ -4,7 +4,8 @@ import { claimOf } from './claim.ts'
 import { EvidenceError, mostTelling, toEvidenceError, toFailure } from './evidence-error.ts'
 import type { Evidence } from './evidence.ts'
 import { identityOf } from './fulcio.ts'
-import { leafOf } from './leaf.ts'
+import { assertSigstores, parseCertificates, type Presented } from './leaf.ts'
+import { CHAIN_SEARCH_US, pkiSignatory } from './pki.ts'
 import { isWitness, prove, unite, type Claimant, type Proof, type TimedEvidence } from './proof.ts'
 import { signerOf } from './public-key.ts'
 import { readEvidence } from './read-evidence.ts'
@@ -15,6 +16,7 @@ import type {
   CandidateResult,
   PublicKey,
   Signer,
+  SignerIdentity,
   TrustRoot,
   VerificationInput,
   Verified,
@@ -43,6 +45,10 @@ function proofCostOf({ entries, timestamps }: Evidence): number {
   return WITNESS_US * (entries.length + timestamps.length)
 }
 
+function chainCostOf({ chainPem = '' }: Evidence, roots: readonly TrustRoot[]): number {
+  return roots.some(({ kind }) => kind === 'pki') ? CHAIN_SEARCH_US + ASN1_BYTE_US * chainPem.length : 0
+}
+
 /** Runs every attempt; one that succeeds is enough, and then why others failed does not matter. */
 function* attemptAll<T, R>(
   options: readonly T[],
@@ -63,21 +69,39 @@ function* attemptAll<T, R>(
   return { found, error: mostTelling(errors) }
 }
 
+/** Who signed, as this root reads the certificates. */
+function signatoryOf(
+  presented: Presented,
+  evidence: Evidence,
+  root: TrustRoot,
+): { readonly identity: SignerIdentity; readonly claimant: Claimant } {
+  const { leaf } = presented
+  const isSigner = (der: Buffer): boolean => leaf.der.equals(der)
+  if (root.kind === 'pki') {
+    const { identity, leaf: certificate, material } = pkiSignatory(presented, evidence.chainPem, root)
+    const key = { $case: 'certificate' as const, certificate }
+    return { identity, claimant: { kind: 'pki', key, isSigner, root: { name: root.name, material } } }
+  }
+  assertSigstores(presented, evidence)
+  const key = { $case: 'certificate' as const, certificate: leaf }
+  return { identity: identityOf(leaf), claimant: { kind: 'keyless', key, isSigner, root } }
+}
+
 function* proveKeyless(
   evidence: Evidence,
   timed: TimedEvidence,
   input: SubjectInput,
 ): Steps<readonly SignedBy<KeylessSigner>[]> {
-  const leaf = leafOf(evidence.certificates ?? [])
-  const identity = identityOf(leaf)
+  const presented = parseCertificates(evidence.certificates ?? [])
   const signature = signatureContent(evidence.content, input.artifact, undefined)
-  const key = { $case: 'certificate' as const, certificate: leaf }
-  const isSigner = (der: Buffer): boolean => leaf.der.equals(der)
-  const attempt = (root: TrustRoot): SignedBy<KeylessSigner> => ({
-    signer: { kind: 'keyless', trustRoot: root.name, identity, byRetiringRoot: root.isRetiring },
-    ...prove(timed, { kind: 'keyless', key, isSigner, root }, signature),
-  })
-  const cost = proofCostOf(evidence)
+  const attempt = (root: TrustRoot): SignedBy<KeylessSigner> => {
+    const { identity, claimant } = signatoryOf(presented, evidence, root)
+    return {
+      signer: { kind: 'keyless', trustRoot: root.name, identity, byRetiringRoot: root.isRetiring },
+      ...prove(timed, claimant, signature),
+    }
+  }
+  const cost = proofCostOf(evidence) + chainCostOf(evidence, input.roots)
   const staying = yield* attemptAll(
     input.roots.filter(({ isRetiring }) => !isRetiring),
     cost,

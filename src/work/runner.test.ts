@@ -8,6 +8,8 @@ import { ManifestError } from '../oci/manifest-error.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
 import { mergeReferrers } from '../oci/referrers.ts'
 import { bundleJson, cosignLayer } from '../testing/cosign-layer.ts'
+import { createCorporation, withChain } from '../testing/pki-evidence.ts'
+import { createPkiSigner } from '../testing/pki.ts'
 import { entryJson } from '../testing/rekor-routes.ts'
 import { createSigstore, managedSigner, type Bundle, type Sigstore } from '../testing/sigstore.ts'
 import { statement } from '../testing/statements.ts'
@@ -97,6 +99,24 @@ suite('verification runner', () => {
       never,
     )
     assert.equal(wrong.failures[0]?.code, 'key')
+  })
+
+  test('a large candidate by a certificate of a PKI: its root is made again in the thread', async () => {
+    const corp = await createCorporation()
+    const signer = createPkiSigner(corp.issuing)
+    const bundle = await corp.sigstore.dsse(statement('a', HEX, 'https://t.test/v1', LARGE), signer)
+    const supplied = withChain(bundle, signer, [corp.issuing.certificate])
+    const pki = { ...corp.pki([corp.root]), isRetiring: true }
+    const { verified, failures } = await runner.verify([supplied], { ...input, roots: [pki] }, never)
+    assert.deepEqual(failures, [])
+    const [by, ...others] = verified.map((one) => one.signer)
+    assert.ok(by?.kind === 'keyless' && others.length === 0)
+    assert.deepEqual(
+      [by.trustRoot, by.identity.issuer, by.byRetiringRoot],
+      ['corp', 'CN=Issuing,O=Acme', true],
+    )
+    const asSigstores = await runner.verify([supplied], { ...input, roots: [corp.times] }, never)
+    assert.deepEqual(asSigstores.verified, [])
   })
 
   test('a large candidate without its log entry: what to ask, and the answer, cross to the thread too', async () => {

@@ -64,7 +64,7 @@ export function toVerifyTask(candidate: Candidate, input: SubjectInput): VerifyT
     logEntries: candidate.logEntries ?? [],
     subject: input.subject,
     artifact: input.artifact,
-    roots: input.roots.map(({ name, version, json, isRetiring }) => ({ name, version, json, isRetiring })),
+    roots: input.roots.map(({ material: _material, ...root }) => root),
     keys: input.keys.map(({ id, key, scheme }) => ({
       id,
       spki: key.export({ format: 'der', type: 'spki' }),

@@ -15,11 +15,11 @@ function createJobs(): Jobs {
   // Reading a trust root takes longer than most verifications.
   const roots = new LRUCache<string, TrustRoot>({ max: ROOTS_MAX })
 
-  function rootOf({ name, version, json, isRetiring }: VerifyTask['roots'][number]): TrustRoot {
+  function rootOf({ name, kind, version, json, isRetiring }: VerifyTask['roots'][number]): TrustRoot {
     const key = `${name} ${version}`
     const known = roots.get(key)
     if (known !== undefined) return { ...known, isRetiring }
-    const root = readTrustRoot(name, json)
+    const root = readTrustRoot(name, json, kind)
     if ('problem' in root) throw new TypeError(`trust root ${name}: ${root.problem}`)
     roots.set(key, root)
     return { ...root, isRetiring }

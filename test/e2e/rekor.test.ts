@@ -13,6 +13,16 @@ import { openDatabase } from '../../src/store/database.ts'
 import { createStateStore } from '../../src/store/state.ts'
 import type { StateStore } from '../../src/store/types.ts'
 import { buildImage } from '../../src/testing/images.ts'
+import {
+  attestationOf,
+  held,
+  identityOf,
+  keyAuthority,
+  keylessAuthority,
+  NOTHING,
+  OCCASION,
+  policyOf,
+} from '../../src/testing/policies.ts'
 import { startRegistry, type TestRegistry } from '../../src/testing/registry.ts'
 import { withoutEntry } from '../../src/testing/unlogged.ts'
 import { layerCandidate } from '../../src/testing/verification.ts'
@@ -157,49 +167,37 @@ describe(
     }
 
     function authorityFor(kind: Kind, keyPem: string): Authority {
-      const attestations = kind.what === 'attest' ? [{ name: 'reviewed', predicateType: PREDICATE_TYPE }] : []
-      const common = { name: 'release', attestations, unavailable: undefined }
+      const attestations = kind.what === 'attest' ? [attestationOf('reviewed', PREDICATE_TYPE)] : []
+      const trustRoot = root.name
       if (kind.by === 'identity') {
-        const issuer = { kind: 'exact', value: IDENTITY.issuer } as const
-        const subject = { kind: 'exact', value: IDENTITY.subject } as const
-        return {
-          ...common,
-          signer: { kind: 'keyless', trustRoot: root.name, identities: [{ issuer, subject }] },
-        }
+        const identities = [identityOf(IDENTITY.issuer, IDENTITY.subject)]
+        return keylessAuthority('release', identities, { trustRoot, attestations })
       }
       const key = readPublicKey(keyPem)
       if ('problem' in key) assert.fail(key.problem)
-      const held = { key, validFrom: undefined, validUntil: undefined, isCurrent: true, isRetiring: false }
-      const rest = { keyReference: undefined, transparencyLog: 'required', trustRoot: root.name } as const
-      return { ...common, signer: { kind: 'key', keys: [held], ...rest } }
+      return keyAuthority('release', [held(key)], {
+        signer: { transparencyLog: 'required', trustRoot },
+        attestations,
+      })
     }
 
     /** What the proxy does between finding evidence and judging by it. */
     async function lookUp(kind: Kind, subject: Digest, candidate: Candidate): Promise<string | undefined> {
       const authority = authorityFor(kind, await readFile(keys.publicKey, 'utf8'))
-      const policy = {
-        name: 'p',
-        version: '',
-        mode: 'enforce',
-        stance: 'closed',
-        runbook: undefined,
-        matches: () => true,
-        authorities: [authority],
-        origin: '',
-      } as const
-      const held = authority.signer.kind === 'key' ? authority.signer.keys.map(({ key }) => key) : []
-      const input = { subject, roots: [root], keys: held }
+      const policy = policyOf([authority])
+      const trusted = authority.signer.kind === 'key' ? authority.signer.keys.map(({ key }) => key) : []
+      const input = { subject, roots: [root], keys: trusted }
       const logs = new Map([
         [root.name, createRekorClient({ url: sigstore.url, send: createLogSend(agent, 'test') })],
       ])
       const first = verifyCandidate(candidate, { ...input, logsToAsk: [root.name] })
       const { findings } = await completeWithEntries([candidate], { ...first, missing: [] }, [policy], {
         lookUp: new LogLookUp({ logs, elapsed: () => 0, limit: () => AbortSignal.timeout(10_000) }),
+        occasion: OCCASION,
         verify: (one) => Promise.resolve({ ...verifyCandidate(one, input), missing: [] }),
         keep: (log, { leafHash, logIndex, json }) => state.setLogEntry(log, leafHash, { logIndex, json }),
       })
-      return decide({ policies: [policy], unmatched: 'enforce', manifestReasons: [], ...findings }).results[0]
-        ?.verdict.kind
+      return decide({ ...NOTHING, policies: [policy], ...findings }).results[0]?.verdict.kind
     }
 
     const verify = (kind: Kind, image: string, rekorUrl: string) => {

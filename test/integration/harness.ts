@@ -33,7 +33,7 @@ export type Harness = AsyncDisposable & {
   head(target: string, headers?: Record<string, string>): Promise<Reply>
   /** Stops the proxy and starts it again over the same data directory. */
   restart(): Promise<void>
-  /** Changes the policy file; it counts from the next start. */
+  /** Changes the policy file; it counts from the next start or reload. */
   editPolicies(edit: (text: string) => string): Promise<void>
 }
 
@@ -116,7 +116,8 @@ async function writeConfiguration(
     upstreams: { [registry.host]: { ...upstream, ...options.upstream } },
     defaultUpstream: registry.host,
     trust: { roots: { test: { kind: 'pinned', path: 'trusted_root.json' } } },
-    policies: { directory: 'policies' },
+    // Only when a test says so.
+    policies: { directory: 'policies', reloadEvery: 'off' },
     log: { level: 'silent' },
     shutdown: { drain: '0s' },
     ...options.config,

@@ -16,6 +16,8 @@ export type Reply = {
 export type RequestOptions = {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
+  /** Which of this machine's own addresses asks; default 127.0.0.1. */
+  readonly localAddress?: string
 }
 
 /** HTTP/1.1 by node:http: what fetch hides (reason phrase, HEAD's Content-Length, Host) is given and shown as it is. */
@@ -23,10 +25,10 @@ export function requestTo(
   port: number,
   options: RequestOptions & { method: string; target: string },
 ): Promise<Reply> {
-  const { method, target, headers = {}, body } = options
+  const { method, target, headers = {}, body, localAddress = '127.0.0.1' } = options
   return new Promise((resolve, reject) => {
     const outgoing = request(
-      { host: '127.0.0.1', port, method, path: target, headers, agent: false },
+      { host: '127.0.0.1', port, localAddress, method, path: target, headers, agent: false },
       (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -96,26 +96,53 @@ const FAILURES: Readonly<Record<KmsKeyError['code'], string>> = {
 export class KmsKeys {
   readonly #deps: KmsKeysDeps
   readonly #files: KeyFileSystem
-  readonly #entries: readonly Entry[]
+  /** By reference. */
+  readonly #entries = new Map<string, Entry>()
   #refreshing: Promise<void> | undefined
 
   constructor(references: readonly KmsReference[], deps: KmsKeysDeps) {
     this.#deps = deps
     this.#files = deps.files ?? nodeFiles
-    const byText = new Map(references.map((reference) => [reference.text, reference]))
-    this.#entries = [...byText.values()].map((reference) => ({
-      reference,
-      state: NO_KEY,
-      lastError: undefined,
-      toldExpired: false,
-      toldRetired: new WeakSet(),
-    }))
+    for (const reference of references) this.#entry(reference)
   }
 
   /** What was held when the process ended, without asking anybody. Never rejects: what cannot be read is told. */
   async load(): Promise<void> {
-    await Promise.all(this.#entries.map((entry) => this.#loadEntry(entry)))
+    await Promise.all([...this.#entries.values()].map((entry) => this.#loadEntry(entry)))
     this.#tellEnded()
+  }
+
+  /**
+   * From now on these too. What is new is read from disk and, with a signal, KMS is asked for what is not there. Never
+   * rejects: what cannot be had is told, and missing.
+   */
+  async add(references: readonly KmsReference[], signal: AbortSignal | undefined): Promise<void> {
+    const added = references
+      .filter(({ text }) => !this.#entries.has(text))
+      .map((reference) => this.#entry(reference))
+    await Promise.all(
+      added.map(async (entry) => {
+        await this.#loadEntry(entry)
+        if (signal !== undefined && entry.state.current === undefined) await this.#refreshEntry(entry, signal)
+      }),
+    )
+  }
+
+  /** Forgets all others; what is on disk stays, for the day that somebody names them again. */
+  keep(texts: ReadonlySet<string>): void {
+    for (const text of this.#entries.keys()) if (!texts.has(text)) this.#entries.delete(text)
+  }
+
+  #entry(reference: KmsReference): Entry {
+    const entry = {
+      reference,
+      state: NO_KEY,
+      lastError: undefined,
+      toldExpired: false,
+      toldRetired: new WeakSet<KeptKey>(),
+    }
+    this.#entries.set(reference.text, entry)
+    return entry
   }
 
   /**
@@ -134,7 +161,7 @@ export class KmsKeys {
     const now = this.#deps.now()
     this.#tellEnded()
     return new Map(
-      this.#entries.map((entry) => {
+      [...this.#entries.values()].map((entry) => {
         const missing = this.#missing(entry, now, entry.lastError && FAILURES[entry.lastError.code])
         return [entry.reference.text, keySetOf(entry.state, now, this.#deps, missing)]
       }),
@@ -144,7 +171,7 @@ export class KmsKeys {
   /** When `sets` changes by time alone; undefined where it does not. */
   nextChangeAt(): Date | undefined {
     const now = this.#deps.now()
-    return this.#entries
+    return [...this.#entries.values()]
       .flatMap(({ state }) => nextChangeOf(state, now, this.#deps) ?? [])
       .toSorted((a, b) => a.getTime() - b.getTime())[0]
   }
@@ -152,7 +179,7 @@ export class KmsKeys {
   status(): readonly KmsKeyStatus[] {
     const now = this.#deps.now()
     const sets = this.sets()
-    return this.#entries.map((entry) => {
+    return [...this.#entries.values()].map((entry) => {
       const { reference, state, lastError } = entry
       const { current, retiring, gone } = state
       return {
@@ -218,7 +245,8 @@ export class KmsKeys {
   }
 
   async #refreshAll(signal: AbortSignal): Promise<void> {
-    const problems = await Promise.all(this.#entries.map((entry) => this.#refreshEntry(entry, signal)))
+    const entries = [...this.#entries.values()]
+    const problems = await Promise.all(entries.map((entry) => this.#refreshEntry(entry, signal)))
     const [first, ...others] = problems.filter((problem) => problem !== undefined)
     if (first === undefined) return
     const more = others.length === 0 ? '' : ` (and ${others.length} more)`
@@ -265,7 +293,7 @@ export class KmsKeys {
   /** Tells, once, of each key that has ended by time alone. */
   #tellEnded(): void {
     const now = this.#deps.now()
-    for (const entry of this.#entries) {
+    for (const entry of this.#entries.values()) {
       const { state, lastError } = entry
       for (const key of endedOf(state, now, this.#deps)) this.#tellChange(entry, { kind: 'retired', key })
       const expired = isExpired(state, now, this.#deps)

@@ -4,6 +4,7 @@ import { Agent } from 'undici'
 import { digestOf } from '../../oci/digest.ts'
 import { decide } from '../../policy/decide.ts'
 import type { Policy } from '../../policy/types.ts'
+import { NOTHING, OCCASION } from '../../testing/policies.ts'
 import { REKOR_FAULTS, type RekorFault } from '../../testing/rekor-faults.ts'
 import { startRekorServer, type RekorServer } from '../../testing/rekor-server.ts'
 import { createSigstore, type Sigstore } from '../../testing/sigstore.ts'
@@ -77,6 +78,7 @@ suite('log entries that are looked up', () => {
     }
     const completed = await completeWithEntries(candidates, known, policies, {
       lookUp,
+      occasion: OCCASION,
       verify: (candidate) => Promise.resolve({ ...verifyCandidate(candidate, input), missing: [] }),
       keep: (log, entry) => void kept.push([log, entry]),
     })
@@ -84,7 +86,7 @@ suite('log entries that are looked up', () => {
   }
 
   function verdictOf({ findings }: Completed, policies: readonly Policy[]) {
-    const { results } = decide({ policies, unmatched: 'enforce', manifestReasons: [], ...findings })
+    const { results } = decide({ ...NOTHING, policies, ...findings })
     return results[0]?.verdict
   }
 

@@ -1,3 +1,4 @@
+import type { Occasion } from '../../policy/authority.ts'
 import type { Cause, Policy } from '../../policy/types.ts'
 import { LOOKED_UP_ENTRIES_MAX } from '../../verify/limits.ts'
 import type { ReadLogEntry } from '../../verify/log-entry-json.ts'
@@ -15,6 +16,8 @@ export type Findings = CandidateResult & { readonly missing: readonly ScopedCaus
 
 export type CompleteDeps = {
   readonly lookUp: LogLookUp
+  /** Of which image it is, and when. */
+  readonly occasion: Occasion
   /** Verifies one candidate, against the trust roots only. */
   readonly verify: (candidate: Candidate) => Promise<Findings>
   /** Told of each entry that was verified; `log` is the name of its trust root. */
@@ -36,8 +39,9 @@ export async function completeWithEntries(
   policies: readonly Policy[],
   deps: CompleteDeps,
 ): Promise<{ readonly candidates: readonly Candidate[]; readonly findings: Findings }> {
-  const wanted = wantedEntries(policies, known.verified, known.unlogged ?? []).filter(({ trustRoot }) =>
-    deps.lookUp.has(trustRoot),
+  const { occasion, lookUp } = deps
+  const wanted = wantedEntries(policies, known.verified, known.unlogged ?? [], occasion).filter(
+    ({ trustRoot }) => lookUp.has(trustRoot),
   )
   if (wanted.length === 0) return { candidates, findings: known }
   const byKey = new Map(candidates.map((candidate) => [candidateKey(candidate), candidate]))

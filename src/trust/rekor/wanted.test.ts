@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
+import { allOf, attestationOf, OCCASION, policyOf } from '../../testing/policies.ts'
 import { createSigstore } from '../../testing/sigstore.ts'
 import { mintUnlogged, policyFor, type UnloggedFixture, type UnloggedKind } from '../../testing/unlogged.ts'
 import { SUBJECT } from '../../testing/verification.ts'
@@ -24,7 +25,7 @@ suite('what is worth a look-up', () => {
 
   const policy = (kind: UnloggedKind) => policyFor(kind, minted)
   const claims = (policies: Parameters<typeof wantedEntries>[0], known = verified) =>
-    wantedEntries(policies, known, unlogged).map(({ copies: [copy], policies: names }) => [
+    wantedEntries(policies, known, unlogged, OCCASION).map(({ copies: [copy], policies: names }) => [
       copy?.claim.kind,
       names,
     ])
@@ -58,11 +59,35 @@ suite('what is worth a look-up', () => {
     const both = policy('key attestation')
     const [authority] = both.authorities
     if (authority === undefined) assert.fail()
-    const attestations = [
-      ...authority.attestations,
-      { name: 'sbom', predicateType: 'https://spdx.dev/Document' },
-    ]
+    const attestations = [...authority.attestations, attestationOf('sbom', 'https://spdx.dev/Document')]
     assert.deepEqual(claims([{ ...both, authorities: [{ ...authority, attestations }] }]), [])
+  })
+
+  test('of authorities that are needed together only those that are not satisfied yet', () => {
+    const [signature] = policy('key simple signing').authorities
+    const [attestation] = policy('key attestation').authorities
+    if (signature === undefined || attestation === undefined) assert.fail()
+    const authorities = [signature, { ...attestation, name: 'proof' }]
+    const both = policyOf(authorities, { requirement: allOf('release', 'proof') })
+    assert.deepEqual(claims([both], []), [
+      ['signature', ['acme']],
+      ['attestation', ['acme']],
+    ])
+    const log = { trustRoot: 'test', logId: 'aa', logIndex: '1', promise: true, inclusion: true }
+    const logged = verified
+      .filter(({ claim }) => claim.kind === 'signature')
+      .map((one) => ({ ...one, logs: [log] }))
+    assert.deepEqual(claims([both], logged), [['attestation', ['acme']]])
+  })
+
+  test('nothing for what would fail a check all the same', () => {
+    const one = policy('key simple signing')
+    const check = () => ({ found: 'nothing', expected: 'something' })
+    const authorities = one.authorities.map((authority) => ({
+      ...authority,
+      checks: [{ canonical: 'x', check }],
+    }))
+    assert.deepEqual(claims([{ ...one, authorities }]), [])
   })
 
   test('copies of one signature are one question, and there are at most eight of an image', () => {
@@ -70,7 +95,7 @@ suite('what is worth a look-up', () => {
     if (one === undefined) assert.fail()
     const copies = Array.from({ length: 100 }, (_, index) => ({ ...one, candidate: String(index) }))
     const policies = [policy('key simple signing')]
-    const [wanted, ...others] = wantedEntries(policies, verified, copies)
+    const [wanted, ...others] = wantedEntries(policies, verified, copies, OCCASION)
     assert.deepEqual(others, [])
     assert.deepEqual(wanted?.copies, copies)
     assert.deepEqual(wanted.query, one.query)
@@ -78,7 +103,7 @@ suite('what is worth a look-up', () => {
       const word = String(index)
       return { ...copy, query: { ...copy.query, wording: word, proposals: [word, 'usual'] } }
     })
-    const [asked] = wantedEntries(policies, verified, reworded)
+    const [asked] = wantedEntries(policies, verified, reworded, OCCASION)
     assert.deepEqual(
       asked?.query.proposals,
       ['usual', '0', '1', '2', '3', '4'],
@@ -86,7 +111,7 @@ suite('what is worth a look-up', () => {
     )
     assert.ok(!asked.query.isExact, 'the index has the rest')
     const many = copies.map((copy, index) => ({ ...copy, query: { ...copy.query, id: String(index) } }))
-    assert.equal(wantedEntries(policies, verified, many).length, LOOK_UPS_MAX)
+    assert.equal(wantedEntries(policies, verified, many, OCCASION).length, LOOK_UPS_MAX)
   })
 
   test('a log is needed by certificates, and by keys where the policy says so', () => {

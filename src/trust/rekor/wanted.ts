@@ -1,4 +1,13 @@
-import { isLoggedFor, isSigner, isTimelyFor, meets, needsOf, satisfiedBy } from '../../policy/authority.ts'
+import {
+  countedBy,
+  isOfKind,
+  isSigner,
+  needsOf,
+  NOT_MET,
+  passesChecks,
+  type Occasion,
+} from '../../policy/authority.ts'
+import { assess, satisfactionOf } from '../../policy/standing.ts'
 import type { Authority, Policy } from '../../policy/types.ts'
 import { uniteQueries } from '../../verify/log-query.ts'
 import type { LogQuery, Unlogged, Verified } from '../../verify/types.ts'
@@ -19,11 +28,13 @@ export const LOOK_UPS_MAX = 8
 /** Trust roots whose log any of the policies could need. */
 export function logsNeeded(policies: readonly Policy[]): ReadonlySet<string> {
   const authorities = policies.filter(({ mode }) => mode !== 'off').flatMap((policy) => policy.authorities)
-  return new Set(authorities.filter(needsLog).map(({ signer }) => signer.trustRoot))
+  return new Set(authorities.flatMap((authority) => logNeeded(authority) ?? []))
 }
 
-function needsLog({ signer }: Authority): boolean {
-  return signer.kind === 'keyless' || signer.transparencyLog === 'required'
+/** The trust root whose log vouches for what the authority signs, where one has to. */
+function logNeeded({ signer }: Authority): string | undefined {
+  if (signer.kind === 'keyless') return signer.trustRoot
+  return signer.kind === 'key' && signer.transparencyLog === 'required' ? signer.trustRoot : undefined
 }
 
 /**
@@ -34,14 +45,17 @@ export function wantedEntries(
   policies: readonly Policy[],
   verified: readonly Verified[],
   unlogged: readonly Unlogged[],
+  occasion: Occasion,
 ): readonly Wanted[] {
   const wanted = new Map<string, { copies: Set<Unlogged>; policies: Set<string> }>()
   const open = policies.filter(
-    ({ mode, authorities }) =>
-      mode !== 'off' && authorities.every((authority) => satisfiedBy(authority, verified).length === 0),
+    (policy) =>
+      policy.mode !== 'off' && satisfactionOf(policy, assess(policy, verified, occasion)) === undefined,
   )
   for (const { name, authorities } of open) {
-    const helpful = new Set(authorities.flatMap((authority) => helpfulTo(authority, verified, unlogged)))
+    const helpful = new Set(
+      authorities.flatMap((authority) => helpfulTo(authority, verified, unlogged, occasion)),
+    )
     for (const one of helpful) {
       const question = `${one.trustRoot} ${one.query.id}`
       const { copies, policies: names } = wanted.get(question) ?? { copies: new Set(), policies: new Set() }
@@ -64,15 +78,19 @@ function helpfulTo(
   authority: Authority,
   verified: readonly Verified[],
   unlogged: readonly Unlogged[],
+  occasion: Occasion,
 ): readonly Unlogged[] {
-  if (authority.unavailable !== undefined || !needsLog(authority)) return []
-  const counts = verified.filter(
-    (one) => isSigner(authority, one.signer) && isLoggedFor(authority, one) && isTimelyFor(authority, one),
+  const log = logNeeded(authority)
+  if (authority.unavailable !== undefined || log === undefined) return []
+  const counted = countedBy(authority, verified, occasion)
+  const missing = needsOf(authority).filter((_, need) =>
+    counted.every(({ untilMs }) => untilMs[need] === NOT_MET),
   )
-  const missing = needsOf(authority).filter((need) => !counts.some((one) => meets(need, one)))
-  const could = unlogged.filter(
-    ({ trustRoot, signer }) => trustRoot === authority.signer.trustRoot && isSigner(authority, signer),
+  const could = unlogged.filter(({ trustRoot, signer }) => trustRoot === log && isSigner(authority, signer))
+  const meeting = missing.map((need) =>
+    could.filter(
+      (one) => isOfKind(need, one) && passesChecks(need, { ...one, logs: [], times: [] }, occasion.image),
+    ),
   )
-  const meeting = missing.map((need) => could.filter((one) => meets(need, { ...one, logs: [], times: [] })))
   return meeting.some(({ length }) => length === 0) ? [] : meeting.flat()
 }
