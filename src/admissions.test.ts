@@ -54,8 +54,8 @@ function setUp() {
       if (typeof answer === 'string') throw new UpstreamError(answer, `upstream says ${answer}`)
       const versions = { policyVersion: 'p', trustVersion: 't' }
       const closure = { children: [], blobs: [], isEvidence: false }
-      const signing = { isSigned: false, hasProvenance: false }
-      const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, signing }
+      const found = { signing: { isSigned: false, hasProvenance: false }, isWhole: true }
+      const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, ...found }
       return await Promise.resolve({ digest: image, judgement: answer, ...versions, ...rest })
     },
   }

@@ -3,7 +3,7 @@ import { discover } from './discover/discover.ts'
 import type { Discovery } from './discover/types.ts'
 import { encodeFindings, trustedText, type VerifiedWith } from './findings.ts'
 import type { Repository } from './oci/reference.ts'
-import { evidenceDenials } from './policy/revocation.ts'
+import { asksForEvidence, evidenceDenials } from './policy/revocation.ts'
 import type { Authority, ImageFacts, Policy, Revocation } from './policy/types.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { StateStore } from './store/types.ts'
@@ -102,8 +102,10 @@ async function gather(
   const { candidates, findings: evidence } = isEnough(known)
     ? { candidates: found.candidates, findings: known }
     : await timed('look-up', to, () => lookUpEntries({ ...asked, found, known, verify }, deps))
-  // Absence is only kept where everything was looked at; what is enough is enough, whatever else there may be.
-  if (found.failures.length === 0 || isEnough(evidence)) {
+  // Absence is only kept where everything was looked at; what is enough is enough, whatever else there may be: unless
+  // that could be of somebody who is revoked.
+  const isKept = isEnough(evidence) && !asked.revocations.some(asksForEvidence)
+  if (found.failures.length === 0 || isKept) {
     deps.state.setEvidence(repository, manifest.digest, { ...found, candidates, failures: [] }, deps.now())
   }
   return evidence

@@ -78,6 +78,18 @@ suite('findings', () => {
     })
   }
 
+  for (const [depth, isWhole] of [
+    [64, true],
+    [65, false],
+    [10_000, false],
+  ] as const) {
+    test(`a predicate ${depth} deep is ${isWhole ? 'kept' : 'left out, and marked'}`, () => {
+      const predicate: unknown = JSON.parse('['.repeat(depth) + ']'.repeat(depth))
+      const verified = [provenance(keyed(OPS), 'https://x.example/t', predicate)]
+      assert.equal(decodeFindings(encodeFindings({ ...NOTHING, verified }, ''))?.isWhole, isWhole)
+    })
+  }
+
   test('are not whole where a log could still prove more', () => {
     const unlogged = [
       {

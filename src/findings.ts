@@ -2,6 +2,8 @@ import * as z from 'zod'
 import type { Reason } from './policy/types.ts'
 import { failureSchema, sourceSchema } from './store/discovery-codec.ts'
 import type { StoredFindings } from './store/types.ts'
+import { isShallow } from './verify/json.ts'
+import { PREDICATE_DEPTH_KEPT_MAX } from './verify/limits.ts'
 import { keyName } from './verify/public-key.ts'
 import {
   FULCIO_EXTENSIONS,
@@ -193,12 +195,19 @@ function encodeVerified({ source, signer, claim, logs, times }: Verified): Encod
 function encodeClaim(claim: Claim): EncodedClaim {
   if (claim.kind === 'signature') return claim
   const { predicateType, predicate } = claim.statement
-  // JSON has no undefined: a statement without predicate is as small as can be.
-  const text = predicate === undefined ? '' : JSON.stringify(predicate)
-  if (Buffer.byteLength(text) > PREDICATE_BYTES_MAX) {
-    return { kind: 'attestation', isLeftOut: true, predicateType }
-  }
-  return { kind: 'attestation', statement: { predicateType, predicate } }
+  return isKept(predicate)
+    ? { kind: 'attestation', statement: { predicateType, predicate } }
+    : { kind: 'attestation', isLeftOut: true, predicateType }
+}
+
+/** JSON has no undefined: a statement without predicate is as small as can be. */
+function isKept(predicate: unknown): boolean {
+  if (predicate === undefined) return true
+  return isShallow(predicate, PREDICATE_DEPTH_KEPT_MAX) && sizeBytesOf(predicate) <= PREDICATE_BYTES_MAX
+}
+
+function sizeBytesOf(json: unknown): number {
+  return Buffer.byteLength(JSON.stringify(json))
 }
 
 function decodeVerified({ source, signer, claim, logs, times }: EncodedVerified): Verified {

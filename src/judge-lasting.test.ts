@@ -43,6 +43,15 @@ suite('what is satisfied for a while', () => {
     assert.equal(outcomeOf(await ask()), 'refuse')
   })
 
+  test('is not known any longer where the time of day moves by itself: a clock is set, a machine wakes up', async () => {
+    const { ask, judge, world } = judging(epochOf(policy(FRESH)))
+    world.stored.set(IMAGE, [hourAgo(5_000)])
+    assert.equal(outcomeOf(await ask()), 'serve')
+    world.ms = 1
+    world.skewMs = 5_000
+    assert.equal(judge.known(APP, IMAGE), undefined)
+  })
+
   test('is not what it was before when an outage outlasts it', async () => {
     const { ask, world, letIn } = judging(epochOf(policy(FRESH)))
     letIn()

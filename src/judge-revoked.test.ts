@@ -112,6 +112,20 @@ suite('somebody who is revoked', () => {
     assert.deepEqual(revokedIn(await ask()), ['incident'])
   })
 
+  test('what could not be had may be of somebody who is revoked: such a judgement does not last', async () => {
+    const { ask, judge, world } = judging(epochOf(BY_KEY, OF_WORKFLOW))
+    world.stored.set(IMAGE, [keyed(OPS.id)])
+    world.isPartial = true
+    assert.equal(outcomeOf(await ask()), 'serve')
+    world.ms += 10_001
+    assert.equal(judge.known(APP, IMAGE), undefined)
+    const whole = judging(epochOf(BY_KEY, OF_WORKFLOW))
+    whole.world.stored.set(IMAGE, [keyed(OPS.id)])
+    await whole.ask()
+    whole.world.ms += 10_001
+    assert.ok(whole.judge.known(APP, IMAGE))
+  })
+
   test('what is stored is not enough where it is revoked: upstream is asked', async () => {
     const { ask, world } = judging(epochOf(BY_KEY, OF_WORKFLOW))
     world.stored.set(IMAGE, [keyed(OPS.id), keyless(RELEASE)])

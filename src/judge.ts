@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { ancestorsOf } from './ancestors.ts'
 import { causeOf } from './cause.ts'
+import { closureFrom, type Closure } from './closure.ts'
 import { versionsOf, type Epoch, type EpochVersions } from './epoch.ts'
 import {
   gatherEvidence,
@@ -16,20 +17,21 @@ import {
   causesOf,
   covered,
   endOf,
+  imageOf,
   isDetermined,
   isSatisfied,
   isServedSomewhere,
   isSettled,
   oneOfEachKind,
+  revocationsOf,
 } from './judgement.ts'
 import { manifestReasons } from './manifest-reasons.ts'
-import { closureOf, isEvidenceManifest } from './oci/manifest.ts'
-import { digestOf, digestParts, type Digest } from './oci/digest.ts'
+import { digestOf, type Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
 import { decide } from './policy/decide.ts'
 import { retiringIn, type RetiringKind } from './policy/retiring.ts'
-import { asksForEvidence, revokedBy } from './policy/revocation.ts'
-import type { Cause, ImageFacts, Judgement, PolicyResult, Reason } from './policy/types.ts'
+import { asksForEvidence } from './policy/revocation.ts'
+import type { Cause, ImageFacts, Judgement, Reason } from './policy/types.ts'
 import type { MissingCause } from './policy/verdict.ts'
 import { Progress } from './progress.ts'
 import { NOTHING_SIGNED, signingFacts, type SigningFacts } from './signing.ts'
@@ -50,11 +52,11 @@ export type Judged = EpochVersions & {
   readonly retiring: readonly RetiringKind[]
   /** Of the manifest itself; nothing where nobody had to look, because no policy asks or its index covers it. */
   readonly signing: SigningFacts
+  /** False where some of its evidence could not be had. */
+  readonly isWhole: boolean
   /** Milliseconds that each step took, for the record. */
   readonly timings: Timings
 }
-
-export type Closure = Parameters<StateStore['addClosure']>[2]
 
 export type JudgeDeps = Omit<EvidenceDeps, 'trust'> & {
   /** The epoch of now. What began in another one ends in that. */
@@ -89,8 +91,8 @@ type Chain = {
 /** A manifest whose own evidence is asked for. */
 type Alone = EvidenceSubject & { readonly epoch: Epoch; readonly progress: Progress }
 
-/** `until`: on the monotonic clock. */
-type Kept = { readonly judged: Judged; readonly until: number }
+/** `until`: on the monotonic clock; `endsAtMs`: when something in it is too old to count, by the time of day. */
+type Kept = { readonly judged: Judged; readonly until: number; readonly endsAtMs: number }
 
 type Cover = {
   readonly root: Digest | undefined
@@ -101,8 +103,7 @@ type Cover = {
 
 /** Of nothing: no manifest has it. */
 const NO_DIGEST = digestOf(Buffer.alloc(0))
-const NOTHING_TRUSTED = { roots: [], keys: [] }
-type Finding = Pick<Judged, 'judgement' | 'signing'>
+type Finding = Pick<Judged, 'judgement' | 'signing' | 'isWhole'>
 
 /** A verdict and what it rests on take about 1 KiB. */
 const JUDGED_MAX = 100_000
@@ -171,7 +172,8 @@ export class Judge {
 
   #current(kept: LRUCache<string, Kept>, key: string): Judged | undefined {
     const entry = kept.get(key)
-    return entry === undefined || entry.until < this.#deps.elapsed() ? undefined : entry.judged
+    // A clock that is set, and a machine that slept, move the end of what is too old, and not the monotonic clock.
+    return entry === undefined || entry.until < this.#deps.elapsed() ? undefined : this.#stillTrue(entry)
   }
 
   async #judge(question: Question, chain?: Chain): Promise<Judged> {
@@ -221,25 +223,25 @@ export class Judge {
     this.#deps.gate.noteJudged(repository, digest, judged.judgement)
     const key = keyOf(question)
     const nowMs = this.#deps.elapsed()
-    const kept = isDetermined(judged.judgement) ? judged : this.#stillTrue(this.#cache.get(key)?.judged)
+    const kept = isDetermined(judged.judgement) ? judged : this.#stillTrue(this.#cache.get(key))
     if (kept === undefined) {
-      if (nowMs - startMs >= LATELY_FROM_MS) this.#lately.set(key, { judged, until: nowMs + LATELY_MS })
+      if (nowMs - startMs >= LATELY_FROM_MS)
+        this.#lately.set(key, { judged, until: nowMs + LATELY_MS, endsAtMs: Infinity })
       return judged
     }
-    const isLasting = isSettled(kept.judgement) && !isStillRevocable(question, kept.judgement)
-    const lastsMs = Math.min(isLasting ? Infinity : this.#deps.violatedTtlMs, this.#msLeft(kept.judgement))
-    this.#cache.set(key, { judged: kept, until: nowMs + lastsMs })
+    const isLasting = isSettled(kept.judgement) && !isStillRevocable(question, kept)
+    const endsAtMs = endOf(kept.judgement)?.getTime() ?? Infinity
+    this.#cache.set(key, {
+      judged: kept,
+      until: nowMs + (isLasting ? Infinity : this.#deps.violatedTtlMs),
+      endsAtMs,
+    })
     return kept
   }
 
   /** What was satisfied by something that is too old by now is not any more, whatever cannot be had. */
-  #stillTrue(judged: Judged | undefined): Judged | undefined {
-    return judged === undefined || this.#msLeft(judged.judgement) <= 0 ? undefined : judged
-  }
-
-  #msLeft(judgement: Judgement): number {
-    const end = endOf(judgement)
-    return end === undefined ? Infinity : end.getTime() - this.#deps.now().getTime()
+  #stillTrue(kept: Kept | undefined): Judged | undefined {
+    return kept === undefined || kept.endsAtMs <= this.#deps.now().getTime() ? undefined : kept.judged
   }
 
   async #judgeCold(question: Question, chain: Chain): Promise<Judged> {
@@ -251,23 +253,27 @@ export class Judge {
     )
     const image = imageOf(repository, manifest)
     const closure = closureFrom(manifest)
-    const nothing = { retiring: [], signing: NOTHING_SIGNED, coveredBy: undefined }
+    const nothing = { retiring: [], signing: NOTHING_SIGNED, isWhole: true, coveredBy: undefined }
     const known = { ...versionsOf(epoch), digest, closure, timings, ...nothing }
     if (closure.isEvidence) return { ...known, judgement: { results: revocationsOf(epoch, image) } }
     const reasons = manifestReasons(manifest, this.#deps.allowedForeignHosts)
     if (reasons.length > 0) {
       const findings = { ...NO_EVIDENCE, manifestReasons: reasons }
-      this.#deps.state.setFindings(repository, digest, encodeFindings(findings, trustedText(NOTHING_TRUSTED)))
+      this.#deps.state.setFindings(
+        repository,
+        digest,
+        encodeFindings(findings, trustedText({ roots: [], keys: [] })),
+      )
       return { ...known, judgement: this.#decide(epoch, image, NO_EVIDENCE, reasons) }
     }
     const cover = await this.#coverOf(question, chain)
     const subject = { epoch, repository, manifest, timings, progress }
-    const { judgement, signing } = await this.#judgementUnder(cover, subject)
-    const retiring = retiringIn(judgement, epoch.matching(repositoryName(image)), {
+    const found = await this.#judgementUnder(cover, subject)
+    const retiring = retiringIn(found.judgement, epoch.matching(repositoryName(image)), {
       image,
       now: this.#deps.now(),
     })
-    return { ...known, judgement, retiring, signing, coveredBy: cover.root }
+    return { ...known, ...found, retiring, coveredBy: cover.root }
   }
 
   /**
@@ -280,7 +286,8 @@ export class Judge {
       return { ...own, judgement: covered(own.judgement, cover.judgement) }
     }
     const revoked = revocationsOf(subject.epoch, imageOf(subject.repository, subject.manifest))
-    return { judgement: { results: [...revoked, ...cover.judgement.results] }, signing: NOTHING_SIGNED }
+    const results = [...revoked, ...cover.judgement.results]
+    return { judgement: { results }, signing: NOTHING_SIGNED, isWhole: true }
   }
 
   /**
@@ -331,12 +338,13 @@ export class Judge {
       this.#decide(epoch, image, { ...evidence, missing: [...missing, ...evidence.missing] }, [])
     // Where nothing asks, nothing that could be found would change anything.
     const isAsked = policies.some(({ mode }) => mode !== 'off') || revocations.some(asksForEvidence)
-    if (!isAsked) return { judgement: judgementOf(NO_EVIDENCE), signing: NOTHING_SIGNED }
+    if (!isAsked) return { judgement: judgementOf(NO_EVIDENCE), signing: NOTHING_SIGNED, isWhole: true }
     const isEnough = (evidence: Evidence) => isSatisfied(judgementOf(evidence))
     const runner = followed(this.#deps.runner, progress)
     const deps = { ...this.#deps, runner, trust: epoch.trust }
     const evidence = await gatherEvidence(subject, { image, policies, revocations, isEnough }, deps)
-    return { judgement: judgementOf(evidence), signing: signingFacts(evidence.verified) }
+    const isWhole = evidence.missing.length === 0
+    return { judgement: judgementOf(evidence), signing: signingFacts(evidence.verified), isWhole }
   }
 
   #decide(epoch: Epoch, image: ImageFacts, evidence: Evidence, reasons: readonly Reason[]): Judgement {
@@ -348,20 +356,11 @@ export class Judge {
   }
 }
 
-/** Under which revocations know it: by SHA-256, whichever digest it is pulled by. */
-function imageOf({ registry, name }: Repository, { digest, bytes }: FetchedManifest): ImageFacts {
-  const isCanonical = digestParts(digest).algorithm === 'sha256'
-  return { registry, name, digest: isCanonical ? digest : digestOf(bytes) }
-}
-
-/** Those that hit the image itself, whatever is known of it. */
-function revocationsOf(epoch: Epoch, image: ImageFacts): readonly PolicyResult[] {
-  return revokedBy(epoch.revoking(repositoryName(image)), { image, verified: [] })
-}
-
-/** Where no policy is content, evidence that is pushed later may be of somebody who is revoked. */
-function isStillRevocable({ epoch, repository }: Question, judgement: Judgement): boolean {
-  return !isSatisfied(judgement) && epoch.revoking(repositoryName(repository)).some(asksForEvidence)
+/** Evidence that could not be had, or, where no policy is content, is pushed later may be of somebody who is revoked. */
+function isStillRevocable({ epoch, repository }: Question, { judgement, isWhole }: Judged): boolean {
+  return (
+    !(isSatisfied(judgement) && isWhole) && epoch.revoking(repositoryName(repository)).some(asksForEvidence)
+  )
 }
 
 /** Tells of all work whose length depends on what was pushed. */
@@ -380,10 +379,4 @@ function lateCause(progress: Progress): Cause {
 
 function keyOf({ epoch, repository, digest }: Question): string {
   return `${epoch.key} ${repositoryName(repository)}@${digest}`
-}
-
-/** What a manifest names. */
-export function closureFrom({ parsed }: FetchedManifest): Closure {
-  if (!parsed.ok) return { children: [], blobs: [], isEvidence: false }
-  return { ...closureOf(parsed.manifest), isEvidence: isEvidenceManifest(parsed.manifest) }
 }

@@ -1,7 +1,12 @@
+import type { Epoch } from './epoch.ts'
+import { digestOf, digestParts } from './oci/digest.ts'
+import { repositoryName, type Repository } from './oci/reference.ts'
+import { revokedBy } from './policy/revocation.ts'
 import { inRing } from './policy/ring.ts'
 import { UNMATCHED } from './policy/decide.ts'
-import type { Judgement, PolicyResult } from './policy/types.ts'
+import type { ImageFacts, Judgement, PolicyResult } from './policy/types.ts'
 import type { MissingCause } from './policy/verdict.ts'
+import type { FetchedManifest } from './upstream/manifest-source.ts'
 
 /** What follows from judgements as they are remembered, and from that of an index for what it names. */
 
@@ -70,4 +75,15 @@ export function causesOf({ results }: Judgement): readonly MissingCause[] {
 export function oneOfEachKind(causes: readonly MissingCause[]): readonly MissingCause[] {
   const kinds = causes.map((cause) => [`${cause.dependency} ${cause.policies?.join()}`, cause] as const)
   return [...new Map(kinds.toReversed()).values()].toReversed()
+}
+
+/** Under which revocations know it: by SHA-256, whichever digest it is pulled by. */
+export function imageOf({ registry, name }: Repository, { digest, bytes }: FetchedManifest): ImageFacts {
+  const isCanonical = digestParts(digest).algorithm === 'sha256'
+  return { registry, name, digest: isCanonical ? digest : digestOf(bytes) }
+}
+
+/** Those that hit the image itself, whatever is known of it. */
+export function revocationsOf(epoch: Epoch, image: ImageFacts): readonly PolicyResult[] {
+  return revokedBy(epoch.revoking(repositoryName(image)), { image, verified: [] })
 }

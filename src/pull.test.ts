@@ -40,8 +40,8 @@ function undeterminedBy(cause: Cause): Judgement {
 
 function judgedOf(judgement: Judgement): Judged {
   const closure = { children: [], blobs: [], isEvidence: false }
-  const signing = { isSigned: false, hasProvenance: false }
-  const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, signing }
+  const found = { signing: { isSigned: false, hasProvenance: false }, isWhole: true }
+  const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, ...found }
   return { digest: IMAGE.digest, judgement, ...VERSIONS, ...rest }
 }
 

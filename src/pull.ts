@@ -18,7 +18,8 @@ import { causeOf } from './cause.ts'
 import { DeadlineError, withDeadline } from './deadline.ts'
 import type { EpochVersions } from './epoch.ts'
 import { isVouchedFor, type Gate } from './gate.ts'
-import { closureFrom, type Closure, type Judge, type Judged } from './judge.ts'
+import { closureFrom, type Closure } from './closure.ts'
+import type { Judge, Judged } from './judge.ts'
 
 export type PullRequest = {
   readonly repository: Repository

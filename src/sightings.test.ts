@@ -155,6 +155,18 @@ describe('sightings', () => {
     })
   }
 
+  it('are of an image that an index lists, too, where it would not be served: it may be pulled without its index', async () => {
+    const { sightings, stored } = setUp()
+    const pull = pullOf('child', judgementOf(UNSIGNED))
+    const judged = { ...(pull.judged ?? assert.fail()), coveredBy: digest('index') }
+    sightings.note({ ...pull, judged })
+    await sightings.write()
+    assert.deepEqual(
+      stored().map((sighting) => [sighting.digest, sighting.pulls]),
+      [[digest('child'), 1]],
+    )
+  })
+
   it('are written a little at a time, and those that come meanwhile are not lost', async () => {
     const { sightings, told, stored } = setUp()
     for (let index = 0; index < 200; index += 1) sightings.note(pullOf(`image-${index}`))
@@ -191,6 +203,18 @@ describe('sightings', () => {
     for (let index = 0; index < 10_003; index += 1) sightings.note(pullOf(`image-${index}`))
     sightings.flush()
     assert.deepEqual([stored().length, told.lost], [10_000, 3])
+  })
+
+  it('are counted however much is only asked about, which costs nothing', () => {
+    const { sightings, told, stored } = setUp()
+    const asked = pullOf('image-0', undefined, { isRead: false })
+    sightings.note(asked)
+    for (let index = 1; index < 20_000; index += 1)
+      sightings.note(pullOf(`image-${index}`, undefined, { isRead: false }))
+    sightings.note({ ...asked, isRead: true })
+    sightings.note(pullOf('app'))
+    sightings.flush()
+    assert.deepEqual([stored().length, told.lost], [2, 0])
   })
 })
 

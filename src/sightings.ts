@@ -39,7 +39,7 @@ type Count = Omit<JudgedPull, 'reference' | 'isRead' | 'outcome' | 'judged'> & {
   atMs: number
 }
 
-/** Images and rings that are counted between two writes, some 400 bytes each. */
+/** Images and rings that are counted between two writes, some 400 bytes each; as many again that are only asked about. */
 const COUNTS_MAX = 10_000
 const TAGS_MAX = 8
 /** Rows a turn of the event loop: some 4 ms. */
@@ -51,7 +51,9 @@ export class Sightings {
   readonly #deps: SightingsDeps
   /** By the judgement, which is one object until the image is judged again. */
   #counts = new Map<Judgement, Count[]>()
-  #size = 0
+  /** How many of them have been pulled, and how many were first asked about. */
+  #pulled = 0
+  #asked = 0
   #queue: Count[] = []
   #writing: Promise<void> | undefined
   #lost = 0
@@ -63,11 +65,11 @@ export class Sightings {
   /** On the way of every pull: no I/O. */
   note(pull: JudgedPull): void {
     const { judged, reference, outcome } = pull
-    // What an index lists is pulled along with it, and evidence is no image.
-    if (judged === undefined || judged.coveredBy !== undefined || judged.closure.isEvidence) return
+    // Evidence is no image.
+    if (judged === undefined || judged.closure.isEvidence || isOfItsIndex(judged)) return
     // Refused at HEAD, most clients never GET.
     const pulls = pull.isRead || outcome !== 'serve' ? 1 : 0
-    const count = this.#countOf({ ...pull, judged })
+    const count = this.#countOf({ ...pull, judged }, pulls)
     if (count === undefined) {
       this.#lost += pulls
       return
@@ -93,16 +95,29 @@ export class Sightings {
     while (this.#writeSome());
   }
 
-  #countOf(pull: JudgedPull & Pick<Count, 'judged'>): Count | undefined {
+  /** Undefined where there is no room. */
+  #countOf(pull: JudgedPull & Pick<Count, 'judged'>, pulls: number): Count | undefined {
     const { repository, ring, judged, outcome } = pull
     let counts = this.#counts.get(judged.judgement)
     const known = counts?.find((count) => count.ring === ring)
-    if (known !== undefined || this.#size >= COUNTS_MAX) return known
+    if (!this.#takesRoom(known, pulls)) return undefined
+    if (known !== undefined) return known
     if (counts === undefined) this.#counts.set(judged.judgement, (counts = []))
     const count: Count = { repository, ring, judged, outcome, tags: new Set(), pulls: 0, atMs: 0 }
     counts.push(count)
-    this.#size += 1
     return count
+  }
+
+  /** Whoever only asks, at no cost, must not take the room of who pulls. */
+  #takesRoom(known: Count | undefined, pulls: number): boolean {
+    if (pulls > 0 && (known?.pulls ?? 0) === 0) {
+      if (this.#pulled >= COUNTS_MAX) return false
+      this.#pulled += 1
+    } else if (known === undefined) {
+      if (this.#asked >= COUNTS_MAX) return false
+      this.#asked += 1
+    }
+    return true
   }
 
   async #writeAll(): Promise<void> {
@@ -115,7 +130,8 @@ export class Sightings {
   #enqueue(): void {
     for (const counts of this.#counts.values()) this.#queue.push(...counts)
     this.#counts = new Map()
-    this.#size = 0
+    this.#pulled = 0
+    this.#asked = 0
   }
 
   /** Whether there is more. What a full disk refuses is lost: nobody's pull waits for it. */
@@ -133,6 +149,14 @@ export class Sightings {
     this.#lost = 0
     return false
   }
+}
+
+/**
+ * What an index lists is pulled along with it. Where neither is what a policy demands it counts for itself: by its own
+ * digest it may be pulled long after anybody has pulled the index.
+ */
+function isOfItsIndex({ coveredBy, judgement }: Count['judged']): boolean {
+  return coveredBy !== undefined && judgement.results.every(({ verdict }) => verdict.kind === 'satisfied')
 }
 
 function sightingOf({ repository, ring, judged, tags, outcome, pulls, atMs }: Count): Sighting {

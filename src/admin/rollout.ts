@@ -40,6 +40,8 @@ const StartPromotion = z.strictObject({
   to: z.enum(['observe', 'enforce']),
   by: line(64).default('somebody'),
   override: line(500).optional(),
+  /** Of the policy that is to be written to, where whoever asks has it. */
+  policyVersion: line(128).optional(),
   /** Answers as it would, and records nothing. */
   dryRun: z.boolean().default(false),
 })
@@ -76,9 +78,9 @@ export function createRolloutRoutes(deps: RolloutRoutesDeps, guard: MiddlewareHa
   app.post('/rollout/promotions', async (context) => {
     const read = await readJson(context, StartPromotion, BODY_BYTES_MAX)
     if (!read.ok) return context.json({ error: read.problem }, read.status)
-    const { override, dryRun, ...asked } = read.value
+    const { override, policyVersion, dryRun, ...asked } = read.value
     const by = `${asked.by} at ${addressOf(context)}`
-    const answer = decidePromotion(await report(deps), { ...asked, by, override })
+    const answer = decidePromotion(await report(deps), { ...asked, by, override, policyVersion })
     if (answer.kind !== 'granted') return context.json(...refusal(answer))
     const { promotion, unmet } = answer
     const write = { path: `spec.rings.${asked.ring}`, value: asked.to, origin: answer.origin }

@@ -100,7 +100,7 @@ describe('policy explain --offline', () => {
 policy acme (policies/acme.yaml:4), by ghcr.io/acme/**
   mode enforce: refuses (observe; in ring prod enforce)
   needs either a signature by ${ALICE} (issuer ${ISSUER}) of trust root private [people] or a signature with key awskms:///alias/release [hsm]
-  rests on people: trust root private for certificate, log and time (file trusted_root.json)
+  rests on people: trust root private for who signed and when (file trusted_root.json)
   rests on hsm: key awskms:///alias/release
   stance closed: what cannot be judged now is held
   runbook https://wiki.example/acme

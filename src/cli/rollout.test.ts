@@ -22,6 +22,8 @@ import { DAY_MS } from '../rollout/criteria.ts'
 import { noteStages } from '../rollout/stages.ts'
 import { policyOf, RINGS, setOf, sightingOf, UNSIGNED } from '../rollout/testing/rollout.ts'
 import { openState } from '../store/testing/state.ts'
+import { configure } from './configure.ts'
+import { versionOnDisk } from './rollout-edit.ts'
 import { registerRollout } from './rollout.ts'
 
 const POLICY = `# Who may sign.
@@ -32,7 +34,13 @@ metadata:
 spec:
   mode: observe # for now
   images: [{ glob: "ghcr.io/acme/**" }]
+  authorities: [{ name: any, static: { action: pass } }]
 `
+
+async function rulesOf(directory: string) {
+  const silent = { stdout: () => undefined, stderr: assert.fail, env: {}, exit: () => undefined }
+  return (await configure(join(directory, 'portcullis.yaml'), silent)) ?? assert.fail()
+}
 
 type Setting = { policies?: 'directory' | 'none' | 'elsewhere'; isDown?: boolean }
 
@@ -43,8 +51,10 @@ async function setUp({ policies = 'directory', isDown = false }: Setting = {}) {
   await writeFile(file, policies === 'elsewhere' ? POLICY.replace('name: signed', 'name: other') : POLICY)
   const config = policies === 'none' ? {} : { policies: { directory: 'policies' } }
   await writeFile(join(directory, 'portcullis.yaml'), JSON.stringify(config))
+  const onDisk = await versionOnDisk(await rulesOf(directory), 'signed')
+  const version = 'version' in onDisk ? onDisk.version : 'sha256:signed'
   const { state, clock } = openState()
-  const set = setOf(policyOf('signed'))
+  const set = setOf(policyOf('signed', { version }))
   const now = () => new Date(clock.ms)
   noteStages(set, now(), { rings: RINGS, state })
   const settle = () => Promise.resolve()
@@ -75,8 +85,14 @@ async function setUp({ policies = 'directory', isDown = false }: Setting = {}) {
   const earn = (...sightings: Parameters<typeof state.noteSightings>[0]) => {
     clock.ms += 8 * DAY_MS
     const at = new Date(clock.ms - DAY_MS)
-    state.noteSightings(['a', 'b'].map((name) => sightingOf(name, 'signed', { at, pulls: 2 })))
-    state.noteSightings(sightings.map((one) => ({ ...one, at })))
+    const satisfied = ['a', 'b'].map((name) => sightingOf(name, 'signed', { pulls: 2 }))
+    state.noteSightings(
+      [...satisfied, ...sightings].map((one) => ({
+        ...one,
+        at,
+        results: one.results.map((result) => ({ ...result, version })),
+      })),
+    )
   }
   return {
     portcullis,
@@ -200,7 +216,7 @@ describe('rollout promote', () => {
       assert.equal(code, 0)
       assert.match(
         stdout,
-        /\n@@ -5,4 \+5,6 @@\n.*\n spec:\n {3}mode: observe # for now\n\+ {2}rings:\n\+ {4}beta: enforce\n/,
+        /\n@@ -5,5 \+5,7 @@\n.*\n spec:\n {3}mode: observe # for now\n\+ {2}rings:\n\+ {4}beta: enforce\n/,
       )
       assert.equal(setting.state.promotions(10).length, recorded, flag)
     }
@@ -215,6 +231,27 @@ describe('rollout promote', () => {
     assert.match(stderr, /found no ImagePolicy signed below .*policies/)
     assert.deepEqual([setting.asked, setting.state.promotions(10)], [[], []])
   })
+
+  for (const [name, text, expected] of [
+    [
+      'demands something else than what was observed',
+      POLICY.replace('action: pass', 'action: fail'),
+      /has been changed and demands something else/,
+    ],
+    ['would not be loaded', `${POLICY}  unknown: 1\n`, /no proxy loads these policies: .*signed\.yaml:\d+/],
+  ] as const) {
+    it(`refuses to enforce what is on disk where it ${name}; the way back stays open`, async () => {
+      await using setting = await setUp()
+      setting.earn()
+      await writeFile(setting.file, text)
+      const { code, stderr } = await setting.portcullis('promote', 'signed', 'beta', '--override', 'the fair')
+      assert.equal(code, 3)
+      assert.match(stderr, expected)
+      assert.deepEqual([await setting.text(), setting.state.promotions(10)], [text, []])
+      const back = await setting.portcullis('promote', 'signed', 'beta', '--to', 'observe')
+      assert.match(back.stderr, /is in mode observe in ring beta already/)
+    })
+  }
 
   it('without a directory says what to write', async () => {
     await using setting = await setUp({ policies: 'none' })

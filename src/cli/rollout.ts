@@ -12,7 +12,7 @@ import {
 import { configure } from './configure.ts'
 import { EXIT, type CommandIo } from './io.ts'
 import { historyAnswer, promotedAnswer, reportAnswer, type PromotedAnswer } from './rollout-answers.ts'
-import { makeEdit, prepareEdit, type FileChange } from './rollout-edit.ts'
+import { makeEdit, prepareEdit, versionOnDisk, type FileChange } from './rollout-edit.ts'
 import { changeText, gapsText, historyText, plain, promotionLines, statusText } from './rollout-text.ts'
 
 type Options = { config?: string; admin?: string; json?: boolean; policy?: string; ring?: string }
@@ -125,16 +125,31 @@ async function history({ io, ask }: Proxy, { json }: Options): Promise<number> {
 async function promote(proxy: Proxy, step: Step): Promise<number> {
   const { io, config, ask } = proxy
   const { policy, ring, to, override, dryRun = false } = step
-  const { directory } = config.policies
-  const change =
-    directory === undefined ? undefined : await prepareEdit(directory, { policy, ring, mode: to })
-  if (change !== undefined && 'problem' in change) return fail(io, change.problem, EXIT.usage)
+  const prepared = await prepare(config, step)
+  if ('problem' in prepared) return fail(io, prepared.problem, EXIT.usage)
+  const { change, policyVersion } = prepared
   const by = plain(step.by ?? io.env['USER'] ?? io.env['LOGNAME'] ?? 'somebody').slice(0, BY_LENGTH_MAX)
-  const body = { policy, ring, to, by, dryRun, ...(override === undefined ? {} : { override }) }
+  const body = { policy, ring, to, by, dryRun, override, policyVersion }
   const answer = await ask({ method: 'POST', path: 'rollout/promotions', body }, promotedAnswer)
   if (!answer.ok) return refuse(io, answer.refused)
   io.stdout(promotedText(answer.value))
   return await write(change, { io, promoted: answer.value, isShown: dryRun || step.print === true })
+}
+
+type Prepared = { readonly change: FileChange | undefined; readonly policyVersion: string | undefined }
+
+/** What was observed is enforced, and not what somebody has written over it since. The way back is always open. */
+async function prepare(
+  config: Config,
+  { policy, ring, to }: Step,
+): Promise<Prepared | { readonly problem: string }> {
+  const { directory } = config.policies
+  if (directory === undefined) return { change: undefined, policyVersion: undefined }
+  const change = await prepareEdit(directory, { policy, ring, mode: to })
+  if ('problem' in change) return change
+  if (to !== 'enforce') return { change, policyVersion: undefined }
+  const disk = await versionOnDisk(config, policy)
+  return 'problem' in disk ? disk : { change, policyVersion: disk.version }
 }
 
 type Writing = { readonly io: CommandIo; readonly promoted: PromotedAnswer; readonly isShown: boolean }

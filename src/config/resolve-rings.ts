@@ -24,8 +24,8 @@ export function resolveRings(
   const hashOf = (at: Path): readonly string[] => {
     const token = texts.get(pathText(at))?.trim()
     if (token === undefined) return []
-    if (token.length >= TOKEN_CHARACTERS_MIN) return [tokenHash(token)]
-    const message = `found ${token.length} characters, expected a token of at least ${TOKEN_CHARACTERS_MIN}`
+    const message = problemOf(token)
+    if (message === undefined) return [tokenHash(token)]
     findings.push({ path: at, message })
     return []
   }
@@ -38,6 +38,13 @@ export function resolveRings(
     return { ...ring, when }
   })
   return { rings: entries, findings }
+}
+
+function problemOf(token: string): string | undefined {
+  // Nobody could show it: two of them in one file are none.
+  if (/\s/.test(token)) return 'found white space within, expected one token a file'
+  if (token.length >= TOKEN_CHARACTERS_MIN) return undefined
+  return `found ${token.length} characters, expected a token of at least ${TOKEN_CHARACTERS_MIN}`
 }
 
 function fileAt(ring: number, alternative: number, index: number): Path {

@@ -10,6 +10,7 @@ const FILES = {
   '/etc/portcullis/ca': 'a',
   '/etc/portcullis/token': `${TOKEN}\n`,
   '/etc/portcullis/short': 'secret',
+  '/etc/portcullis/two': 'b1946ac92492d2347c6235b4d2611184\nb1946ac92492d2347c6235b4d2611185\n',
 }
 
 test('rings and listeners, with their files', async () => {
@@ -134,6 +135,11 @@ const FAULTS: readonly (readonly [name: string, text: string, problem: RegExp])[
     'a token that can be guessed',
     'rings: [{ name: a, when: [{ tokens: { files: [short] } }] }]',
     /tokens\.files\[0\]: found 6 characters, expected a token of at least 20/,
+  ],
+  [
+    'two tokens in one file',
+    'rings: [{ name: a, when: [{ tokens: { files: [two] } }] }]',
+    /tokens\.files\[0\]: found white space within, expected one token a file/,
   ],
   [
     'a ring behind a wider one',

@@ -176,6 +176,37 @@ suite('a directory of policies', () => {
     }
   })
 
+  test('a name in capitals is a name', async (context) => {
+    const world = await start(context, { 'a.yaml': 'a', 'B.YAML': 'b' })
+    assert.deepEqual(textsOf(await world.source.read()), { 'B.YAML': 'b', 'a.yaml': 'a' })
+  })
+
+  test('refused: a policy that is masked', async (context) => {
+    const world = await start(context)
+    await symlink('/dev/null', join(world.directory, 'strict.yaml'))
+    assert.match(problemOf(await world.source.read()), /strict\.yaml is no file/)
+  })
+
+  test('refused, and soon: links that lead to the same directory again and again', async (context) => {
+    const world = await start(context)
+    const links = Array.from({ length: 24 }, (_, index) => join(world.directory, `link-${index}`))
+    await Promise.all(links.map(async (link) => await symlink('.', link)))
+    let stats = 0
+    world.disk.stat = async (path) => {
+      stats += 1
+      return await DISK.stat(path)
+    }
+    assert.match(problemOf(await world.source.read()), /more than 16384 entries/)
+    assert.ok(stats <= 16_384, String(stats))
+  })
+
+  test('refused: too much together', async (context) => {
+    const names = Array.from({ length: 65 }, (_, index) => [`${index}.yaml`, 'x'] as const)
+    const world = await start(context, Object.fromEntries(names))
+    world.disk.stat = async (path) => Object.assign(await DISK.stat(path), { size: 1024n * 1024n })
+    assert.match(problemOf(await world.source.read()), /more than 67108864 bytes together/)
+  })
+
   const refused: readonly (readonly [string, Record<string, string>, RegExp])[] = [
     ['no policy', { 'k.pem': 'k' }, /^found no policy file/],
     ['a file without end', { 'a.yaml': 'x'.repeat(1024 * 1024 + 1) }, /more than 1048576 bytes/],

@@ -43,6 +43,7 @@ class World implements PolicySource {
   compiled = 0
   now = START
   refusal: string | undefined
+  fault: Error | undefined
   readonly begun: PoliciesInForce[] = []
   readonly prepared: IndexedPolicySet[] = []
   readonly events: PolicyEvent[] = []
@@ -83,7 +84,10 @@ class World implements PolicySource {
           this.prepared.push(set)
           await Promise.resolve()
         },
-        begin: (inForce) => void this.begun.push(inForce),
+        begin: (inForce) => {
+          if (this.fault !== undefined) throw this.fault
+          this.begun.push(inForce)
+        },
         now: () => this.now,
         onEvent: (event) => void this.events.push(event),
       },
@@ -258,5 +262,17 @@ suite('policies in force', () => {
     world.reading = { ...files('kind: Nonsense'), keep }
     await keeper.tick(NEVER)
     assert.deepEqual(order, ['two'])
+  })
+
+  test('what could not begin is not said to be in force, and begins with the next look', async () => {
+    const world = new World()
+    const keeper = await world.keeper()
+    world.reading = files(policy('two'))
+    world.fault = new Error('no memory')
+    await assert.rejects(keeper.reload(NEVER), /no memory/)
+    assert.deepEqual(keeper.inForce, world.begun.at(-1))
+    world.fault = undefined
+    assert.ok(await keeper.reload(NEVER))
+    assert.deepEqual(world.names(), ['two'])
   })
 })

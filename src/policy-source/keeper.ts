@@ -174,10 +174,11 @@ export class PolicyKeeper {
       } catch (error) {
         return failure(placeIn(origin, ''), error instanceof Error ? error.message : 'cannot be put in force')
       }
+      const inForce = { set: load.set, origin, since: this.#deps.now() }
+      this.#deps.begin(inForce)
       this.#content = content
-      this.#inForce = { set: load.set, origin, since: this.#deps.now() }
-      this.#deps.begin(this.#inForce)
-      this.#deps.onEvent({ kind: 'loaded', inForce: this.#inForce })
+      this.#inForce = inForce
+      this.#deps.onEvent({ kind: 'loaded', inForce })
     }
     await reading.keep?.()
     return { ok: true, inForce: this.#inForce }

@@ -77,7 +77,7 @@ const evidence = z
       .describe('What was attested. Without it the evidence is a signature.'),
     trustRoot: text
       .optional()
-      .describe('The trust root that vouches for certificate, log and time. Default: public-good.'),
+      .describe('The trust root that vouches for who signed and when. Default: public-good.'),
     logged: z
       .boolean()
       .optional()

@@ -37,7 +37,9 @@ function bindRevocation(revocation: Revocation, trust: BindingTrust): Revocation
   const denials = revocation.denials.map((denial) =>
     denial.kind === 'key' || denial.kind === 'builder'
       ? { ...denial, timesUnavailable: timesProblem(denial.trustRoot, trust) }
-      : denial,
+      : denial.kind === 'identity'
+        ? { ...denial, unavailable: timesProblem(denial.trustRoot, trust) }
+        : denial,
   )
   return { ...revocation, denials }
 }

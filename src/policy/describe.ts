@@ -162,7 +162,7 @@ export function windowText({ from, until }: SigningWindow): string {
 /** What an authority rests on: whom one has to believe so that it can be satisfied. */
 export function basisOf({ signer }: Authority): string {
   if (signer.kind === 'static') return 'nothing'
-  if (signer.kind === 'keyless') return `trust root ${signer.trustRoot} for certificate, log and time`
+  if (signer.kind === 'keyless') return `trust root ${signer.trustRoot} for who signed and when`
   const key =
     signer.keyReference ??
     listed(

@@ -107,8 +107,8 @@ const CHANGES: readonly {
     name: 'a requirement',
     a: shape({ threshold: 2 }),
     b: shape({ all: ['a', 'b', 'c'] }),
-    ab: 'requires now "a; b; and c", and no longer "2 of 3 by different signers: a; b; c" (stricter)',
-    ba: 'requires now "2 of 3 by different signers: a; b; c", and no longer "a; b; and c" (laxer)',
+    ab: 'requires now "a; b; and c", and no longer "2 of 3 by different signers: a; b; c" (different)',
+    ba: 'requires now "2 of 3 by different signers: a; b; c", and no longer "a; b; and c" (different)',
   },
   {
     name: 'the log',
@@ -247,6 +247,9 @@ test('globs: what is matched no longer, or only in part', () => {
   assert.deepEqual(diff([images('ghcr.io/a/*')], [images('ghcr.io/a/**')]), [
     'acme: the glob ghcr.io/a/* is gone, and others match the same images (different)',
     'acme: images ghcr.io/a/** are matched, too (stricter)',
+  ])
+  assert.deepEqual(diff([images('ghcr.io/a/*')], [images('ghcr.io/a/*', 'quay.io/**')], 'enforce'), [
+    'acme: images quay.io/** are matched, too; images without a policy were refused before (laxer)',
   ])
   const rest = policy('rest', { images: [{ glob: '**' }] })
   assert.deepEqual(diff([images('ghcr.io/a/*', 'ghcr.io/b/*'), rest], [images('ghcr.io/a/*'), rest]), [

@@ -59,7 +59,10 @@ function policyChanges(before: PolicySide, after: PolicySide): readonly Change[]
     ...after.policies.flatMap((now) => {
       const old = before.policies.find(({ policy }) => policy.name === now.policy.name)
       if (old === undefined) return []
-      const differences = [...globDifferences(old, now, after), ...policyDifferences(old.policy, now.policy)]
+      const differences = [
+        ...globDifferences(old, now, { before, after }),
+        ...policyDifferences(old.policy, now.policy),
+      ]
       const told = differences.length > 0 || old.policy.version === now.policy.version
       return (told ? differences : [different(UNTOLD)]).map((difference) => ({
         policy: now.policy.name,
@@ -134,24 +137,31 @@ function lostText(lost: readonly Lost[]): string {
 
 function addedPolicy({ policy, globs }: Entry, before: PolicySide): readonly Change[] {
   const { name, modes, mode } = policy
-  const isFreed =
-    before.unmatched === 'enforce' &&
-    orphansOf(
-      lostOf(globs, () => false),
-      before,
-    ).length > 0
+  const isFreed = freesSome(globs, before)
   const demand = `is new (${modesText(modes)}): ${globsText(globs)} ${needs(globs)} ${demandText(policy)}`
-  const text = isFreed ? `${demand}; images without a policy were refused before` : demand
+  const text = isFreed ? `${demand}; ${FREED}` : demand
   return [{ policy: name, direction: isFreed ? 'laxer' : mode === 'off' ? 'different' : 'stricter', text }]
 }
 
-function globDifferences(before: Entry, after: Entry, set: PolicySide): readonly Difference[] {
+const FREED = 'images without a policy were refused before'
+
+/** Whether the globs match images that nothing matched: whatever is asked of them, it can be had. */
+function freesSome(globs: readonly Glob[], before: PolicySide): boolean {
+  const matched = lostOf(globs, () => false)
+  return before.unmatched === 'enforce' && orphansOf(matched, before).length > 0
+}
+
+function globDifferences(
+  before: Entry,
+  after: Entry,
+  sets: { readonly before: PolicySide; readonly after: PolicySide },
+): readonly Difference[] {
   const { gone, come } = listDifferences(before.globs.map(globEntry), after.globs.map(globEntry))
   const lost = lostOf(
     gone.map(({ glob }) => glob),
     (name) => after.policy.matches(name),
   )
-  const orphans = orphansOf(lost, set)
+  const orphans = orphansOf(lost, sets.after)
   const others = lost.filter(({ glob }) => !orphans.some((orphan) => orphan.glob === glob))
   const still = gone.filter(({ glob }) => !lost.some((one) => one.glob === glob))
   return [
@@ -159,12 +169,13 @@ function globDifferences(before: Entry, after: Entry, set: PolicySide): readonly
     ...(others.length === 0
       ? []
       : [laxer(`images ${lostText(others)} are no longer matched; other policies still match them`)]),
-    ...orphaned(orphans, { was: before.policy.mode, is: set.unmatched }),
-    ...come.map(({ glob, text }) =>
-      lostOf([glob], (name) => before.policy.matches(name)).length === 0
-        ? different(`the glob ${text} is new, and its images were matched before`)
-        : stricter(`images ${text} are matched, too`),
-    ),
+    ...orphaned(orphans, { was: before.policy.mode, is: sets.after.unmatched }),
+    ...come.map(({ glob, text }) => {
+      if (lostOf([glob], (name) => before.policy.matches(name)).length === 0)
+        return different(`the glob ${text} is new, and its images were matched before`)
+      const matched = `images ${text} are matched, too`
+      return freesSome([glob], sets.before) ? laxer(`${matched}; ${FREED}`) : stricter(matched)
+    }),
   ]
 }
 

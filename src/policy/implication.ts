@@ -24,17 +24,21 @@ export function containsIdentity(wide: IdentityMatcher, narrow: IdentityMatcher)
   )
 }
 
-/** Whether the requirement holds where just these authorities are satisfied, each by a signer of its own. */
-export function holdsWith(requirement: Requirement, satisfied: (authority: string) => boolean): boolean {
+/** Whether the requirement holds where just these authorities are satisfied, together by so many signers: else each by its own. */
+export function holdsWith(
+  requirement: Requirement,
+  satisfied: (authority: string) => boolean,
+  signers = Infinity,
+): boolean {
   switch (requirement.kind) {
     case 'authority':
       return satisfied(requirement.name)
     case 'any':
-      return requirement.of.some((part) => holdsWith(part, satisfied))
+      return requirement.of.some((part) => holdsWith(part, satisfied, signers))
     case 'all':
-      return requirement.of.every((part) => holdsWith(part, satisfied))
+      return requirement.of.every((part) => holdsWith(part, satisfied, signers))
     case 'threshold':
-      return requirement.of.filter(satisfied).length >= requirement.count
+      return Math.min(requirement.of.filter(satisfied).length, signers) >= requirement.count
   }
 }
 
@@ -62,8 +66,9 @@ export function compareRequirements(before: Requirement, after: Requirement): Co
   if (names.length > COMPARED_MAX) return 'different'
   const cases = Array.from({ length: 2 ** names.length }, (_, bits) => {
     const satisfied = (name: string): boolean => ((bits >> names.indexOf(name)) & 1) === 1
-    return { before: holdsWith(before, satisfied), after: holdsWith(after, satisfied) }
-  })
+    const holds = (requirement: Requirement, one: number) => holdsWith(requirement, satisfied, one + 1)
+    return names.map((_name, one) => ({ before: holds(before, one), after: holds(after, one) }))
+  }).flat()
   const loses = cases.some((one) => one.before && !one.after)
   const gains = cases.some((one) => !one.before && one.after)
   if (loses) return gains ? 'different' : 'stricter'

@@ -2,7 +2,10 @@ import { listAt, placeAt, predicatePlace, refine, textAt, type Claimed, type Pla
 import { isRecord } from './problem.ts'
 import { isRef, parseSourceUri, type SourceLocation } from './source-uri.ts'
 
-/** SLSA provenance of every version, read into one shape. Claims of whoever signed it; nothing of it is checked here. */
+/**
+ * SLSA provenance of every version, read into one shape. Claims of whoever signed it; nothing of it is checked here. What
+ * can be long is read when it is asked for: whoever signs chooses how long it is, and often only the builder counts.
+ */
 
 const V0_1 = 'https://slsa.dev/provenance/v0.1'
 const V0_2 = 'https://slsa.dev/provenance/v0.2'
@@ -52,7 +55,7 @@ function readV1(predicate: Place): Provenance {
   const definition = placeAt(predicate, 'buildDefinition')
   const details = placeAt(predicate, 'runDetails')
   const buildType = textAt(placeAt(definition, 'buildType'))
-  const materials = materialsAt(placeAt(definition, 'resolvedDependencies'))
+  const materials = once(() => materialsAt(placeAt(definition, 'resolvedDependencies')))
   const source = sourceV1(buildType, definition)
   const { repository, ref } = located(source)
   return {
@@ -60,9 +63,13 @@ function readV1(predicate: Place): Provenance {
     buildType,
     sourceRepository: repository,
     sourceRef: ref,
-    sourceDigest: commitOf(repository, ref, materials),
+    get sourceDigest() {
+      return commitOf(repository, ref, materials())
+    },
     sourcePath: source.path,
-    materials,
+    get materials() {
+      return materials()
+    },
     invocationId: textAt(placeAt(details, 'metadata', 'invocationId')),
     parameters: valueAt(placeAt(definition, 'externalParameters')),
   }
@@ -72,13 +79,19 @@ function readV1(predicate: Place): Provenance {
 function readV0_2(predicate: Place): Provenance {
   const source = placeAt(predicate, 'invocation', 'configSource')
   const { repository, ref } = located({ uri: textAt(placeAt(source, 'uri')) })
+  const materials = once(() => materialsAt(placeAt(predicate, 'materials')))
   return {
     ...readV0(predicate),
     buildType: textAt(placeAt(predicate, 'buildType')),
     sourceRepository: repository,
     sourceRef: ref,
-    sourceDigest: commitAt(placeAt(source, 'digest')),
+    get sourceDigest() {
+      return commitAt(placeAt(source, 'digest'))
+    },
     sourcePath: textAt(placeAt(source, 'entryPoint')),
+    get materials() {
+      return materials()
+    },
     parameters: valueAt(placeAt(predicate, 'invocation', 'parameters')),
   }
 }
@@ -89,24 +102,29 @@ function readV0_1(predicate: Place): Provenance {
   const buildType = textAt(placeAt(recipe, 'type'))
   const source = sourceV0_1(placeAt(recipe, 'definedInMaterial'), buildType, placeAt(predicate, 'materials'))
   const { repository, ref } = located({ uri: textAt(placeAt(source, 'uri')) })
+  const materials = once(() => materialsAt(placeAt(predicate, 'materials')))
   return {
     ...readV0(predicate),
     buildType,
     sourceRepository: repository,
     sourceRef: ref,
-    sourceDigest: commitAt(placeAt(source, 'digest')),
+    get sourceDigest() {
+      return commitAt(placeAt(source, 'digest'))
+    },
     sourcePath: textAt(placeAt(recipe, 'entryPoint')),
+    get materials() {
+      return materials()
+    },
     parameters: valueAt(placeAt(recipe, 'arguments')),
   }
 }
 
-function readV0(predicate: Place): Pick<Provenance, 'builderId' | 'materials' | 'invocationId'> {
+function readV0(predicate: Place): Pick<Provenance, 'builderId' | 'invocationId'> {
   const standard = textAt(placeAt(predicate, 'metadata', 'buildInvocationId'))
   // in-toto's Go types, and so slsa-github-generator, spell it with a capital D.
   const spelled = textAt(placeAt(predicate, 'metadata', 'buildInvocationID'))
   return {
     builderId: textAt(placeAt(predicate, 'builder', 'id')),
-    materials: materialsAt(placeAt(predicate, 'materials')),
     invocationId: spelled.lack === undefined ? spelled : standard,
   }
 }
@@ -176,9 +194,10 @@ function sourceV0_1(index: Place, buildType: Claimed<string>, materials: Place):
 
 /** Google Cloud Build's first provenance has the web page of the commit. */
 function withoutCommitPath(material: Place): Place {
-  const { uri, ...rest } = isRecord(material.json) ? material.json : {}
+  const uri = placeAt(material, 'uri').json
   if (typeof uri !== 'string') return material
-  return { at: material.at, json: { ...rest, uri: uri.replace(/\/commit\/[0-9a-f]{40}$/, '') } }
+  const json = { uri: uri.replace(/\/commit\/[0-9a-f]{40}$/, ''), digest: placeAt(material, 'digest').json }
+  return { at: material.at, json }
 }
 
 function located({ uri, ref }: Pick<Source, 'uri' | 'ref'>): {
@@ -253,4 +272,9 @@ function entryAt({ at, json }: Place, index: number): Place {
 
 function valueAt({ at, json }: Place): Claimed<unknown> {
   return json === undefined ? { at, lack: 'is missing' } : { at, value: json }
+}
+
+function once<T>(read: () => T): () => T {
+  let known: { readonly value: T } | undefined
+  return () => (known ??= { value: read() }).value
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import { digestOf } from '../oci/digest.ts'
-import type { Verified } from '../verify/types.ts'
+import type { EvidenceFailure, Verified } from '../verify/types.ts'
 import { decide, enforce } from './decide.ts'
 import { revokedBy } from './revocation.ts'
 import { inRing } from './ring.ts'
@@ -187,6 +187,27 @@ suite('what a revocation hits', () => {
       assert.equal(revokedBy([revocation([always])], known)[0]?.verdict.kind, 'violated')
     })
   }
+
+  test('identity: what cannot be verified while its trust root cannot be used may be by whom is revoked', () => {
+    const unavailable = { dependency: 'trust', message: 'too old' } as const
+    const denial = identity(RELEASE)
+    assert.ok(denial.kind === 'identity')
+    const verdictWith = (failures: readonly EvidenceFailure[], verified: readonly Verified[]) =>
+      revokedBy([revocation([{ ...denial, unavailable }])], { image: IMAGE, verified, failures })[0]?.verdict
+    const failure = { source: keyed(OPS).source, code: 'certificate', message: 'of no root' } as const
+    assert.deepEqual(verdictWith([failure], [keyed(OPS)]), { kind: 'undetermined', causes: [unavailable] })
+    assert.equal(verdictWith([], [keyed(OPS)]), undefined)
+    assert.equal(verdictWith([], [keyless(RELEASE)])?.kind, 'violated')
+  })
+
+  test('builder: provenance that is too large to be read may be of that builder', () => {
+    const unread = provenance(keyed(OPS), 'https://slsa.dev/provenance/v1', undefined)
+    const hits = (one: Verified) =>
+      revokedBy([revocation([builder(BUILDER)])], { image: IMAGE, verified: [one] }).length
+    assert.equal(hits(unread), 1)
+    assert.equal(hits(provenance(keyed(OPS), 'https://spdx.dev/Document', undefined)), 0)
+    assert.equal(hits(builtBy('https://other.example', keyed(OPS))), 0)
+  })
 })
 
 suite('a revocation can only refuse', () => {

@@ -1,11 +1,16 @@
-import type { Claim, Signer, Verified } from '../verify/types.ts'
+import type { Claim, EvidenceFailure, Signer, Verified } from '../verify/types.ts'
 import { identityText, matchesIdentity } from './identity.ts'
 import { matcherText, matchesString } from './matcher.ts'
 import { PROVENANCE_TYPES, readProvenance } from './provenance.ts'
 import type { Cause, Denial, ImageFacts, PolicyResult, Reason, Revocation, Verdict } from './types.ts'
 
 /** What is known of an image when it is held against the revocations. */
-type Known = { readonly image: ImageFacts; readonly verified: readonly Verified[] }
+type Known = {
+  readonly image: ImageFacts
+  readonly verified: readonly Verified[]
+  /** Evidence that proves nothing now. */
+  readonly failures?: readonly EvidenceFailure[]
+}
 
 /** A denial that is about evidence, and not about an image. */
 export type EvidenceDenial = Exclude<Denial, { kind: 'digest' }>
@@ -14,6 +19,7 @@ type Hit = { readonly reason: Reason } | { readonly cause: Cause }
 
 /** Whoever makes the evidence chooses most of these: they must not push the reason out of a refusal. */
 const WHO_CHARACTERS_MAX = 120
+const UNREAD = '(too large to be read)'
 
 /**
  * A result for every revocation that hits, and none for the others: so a revocation never satisfies anything, and no
@@ -55,13 +61,17 @@ function verdictOf({ denials, reason }: Revocation, known: Known): Verdict | und
   return { kind: 'undetermined', causes: hits.flatMap((hit) => ('cause' in hit ? [hit.cause] : [])) }
 }
 
-function hitOf(denial: Denial, why: string, { image, verified }: Known): Hit | undefined {
+function hitOf(denial: Denial, why: string, { image, verified, failures = [] }: Known): Hit | undefined {
   if (denial.kind === 'digest') {
     if (denial.digest !== image.digest) return undefined
     return revoked(`digest ${image.digest}, which is revoked: ${why}`, 'another image')
   }
   const inside = verified.find((one) => isDenied(denial, one) && isInside(denial, one))
-  if (inside === undefined) return undefined
+  if (inside === undefined) {
+    // What cannot be verified while its root cannot be used may be by whom is revoked.
+    if (denial.kind !== 'identity' || denial.unavailable === undefined) return undefined
+    return failures.length === 0 ? undefined : { cause: denial.unavailable }
+  }
   if (denial.kind !== 'identity' && denial.timesUnavailable !== undefined && isBounded(denial)) {
     return { cause: denial.timesUnavailable }
   }
@@ -85,7 +95,7 @@ function isDenied(denial: EvidenceDenial, { signer, claim }: Verified): boolean 
       return signer.kind === 'key' && signer.key === denial.id
     case 'builder': {
       const builder = builderOf(claim)
-      return builder !== undefined && matchesString(denial.builder, builder)
+      return builder === UNREAD || (builder !== undefined && matchesString(denial.builder, builder))
     }
   }
 }
@@ -146,11 +156,13 @@ function shortened(text: string): string {
   return text.length <= WHO_CHARACTERS_MAX ? text : `${text.slice(0, WHO_CHARACTERS_MAX)}...`
 }
 
-/** By whichever version of SLSA provenance says it; undefined where the claim is none, or does not say it. */
+/**
+ * By whichever version of SLSA provenance says it; undefined where the claim is none, or does not say it. Provenance that is
+ * too large to be kept may name anybody: whoever builds chooses how large it is.
+ */
 function builderOf(claim: Claim): string | undefined {
   if (claim.kind === 'signature') return undefined
   const { predicateType, predicate } = claim.statement
-  return PROVENANCE_TYPES.has(predicateType)
-    ? readProvenance(predicateType, predicate).builderId.value
-    : undefined
+  if (!PROVENANCE_TYPES.has(predicateType)) return undefined
+  return predicate === undefined ? UNREAD : readProvenance(predicateType, predicate).builderId.value
 }

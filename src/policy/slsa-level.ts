@@ -18,7 +18,7 @@ const GENERATOR_WORKFLOW = /^(?:builder|generator)_[a-z-]+_slsa3\.yml@refs\/tags
 /** Signs for builders that are built on it (BYOB). */
 const DELEGATOR_WORKFLOW = /^delegator_(?:lowperms-)?generic_slsa3\.yml@refs\/tags\/v\d+\.\d+\.\d+$/
 
-/** Google Cloud Build's hosted workers; signed with Google's keys, so that a policy names one of them. */
+/** Google Cloud Build's hosted workers; signed with Google's keys, so that a policy names one of them, and the worker. */
 const CLOUD_BUILD = /^https:\/\/cloudbuild\.googleapis\.com\/GoogleHostedWorker(?:@v0\.[23])?$/
 
 /** What provenance with this builder id reaches when this signer signed it; 0: nothing is known. */

@@ -117,7 +117,7 @@ const LEVELS: Readonly<Record<string, readonly [Verified, reached: number]>> = {
     ),
     3,
   ],
-  'Google Cloud Build': [attestedBy(KEY_SIGNER, TYPE.v1, CLOUD_BUILD_V1), 3],
+  'Google Cloud Build, by a key of whomever': [attestedBy(KEY_SIGNER, TYPE.v1, CLOUD_BUILD_V1), 0],
   'the same builder id by anybody with a certificate': [
     attestedBy(actionsSigner(), TYPE.v1, withBuilder(CLOUD_BUILDER)),
     0,
@@ -141,6 +141,11 @@ for (const [name, [verified, reached]] of Object.entries(LEVELS)) {
     }
   })
 }
+
+test('what a key signs reaches the level of a builder that the policy names', () => {
+  const cloud = attestedBy(KEY_SIGNER, TYPE.v1, CLOUD_BUILD_V1)
+  assert.equal(judged({ level: 3, builders: [CLOUD_BUILDER] }, cloud), undefined)
+})
 
 test('an entry states the level of a builder that is not known', () => {
   const builders = [{ id: DELEGATED, level: 3 }]

@@ -192,19 +192,22 @@ function builderDemand(builders: readonly BuilderRule[]): Demand {
   return ({ builderId }) => textShortfall(SUBJECT, 'builder', builderId, matchers)
 }
 
-/** An entry that states a level says what the operator of the policy knows of the builder; else the built-in table does. */
+/**
+ * An entry that states a level says what the operator of the policy knows of the builder; else the built-in table does.
+ * Whoever has a key may sign any builder id: then the policy itself must name the builder beside the key.
+ */
 function levelDemand(demanded: number, builders: readonly BuilderRule[]): Demand {
   return ({ builderId }, signer) => {
     if (builderId.lack !== undefined) return lacking(SUBJECT, builderId, `SLSA Build level ${demanded}`)
     const { value } = builderId
-    const stated = builders.flatMap(({ matcher, level: own }) =>
-      own !== undefined && matchesString(matcher, value) ? [own] : [],
-    )
-    const reached = Math.max(levelOf(value, signer), ...stated)
+    const named = builders.filter(({ matcher }) => matchesString(matcher, value))
+    const stated = named.flatMap(({ level: own }) => own ?? [])
+    const known = signer.kind === 'key' && named.length === 0 ? 0 : levelOf(value, signer)
+    const reached = Math.max(known, ...stated)
     if (reached >= demanded) return undefined
-    const known = reached === 0 ? 'of no known SLSA Build level' : `of SLSA Build level ${reached}`
+    const text = reached === 0 ? 'of no known SLSA Build level' : `of SLSA Build level ${reached}`
     return {
-      found: `${SUBJECT} with builder ${value} by a signer that makes it ${known}`,
+      found: `${SUBJECT} with builder ${value} by a signer that makes it ${text}`,
       expected: `SLSA Build level ${demanded}`,
     }
   }

@@ -142,6 +142,8 @@ export type Denial =
       /** Whose certificates, and whose times. */
       readonly trustRoot: string
       readonly identity: IdentityMatcher
+      /** Why nobody can say now what its trust root vouches for. */
+      readonly unavailable?: Cause | undefined
       readonly during: SigningWindow
     }
   /** `key` where the document brings it, so that its signatures can be found. */

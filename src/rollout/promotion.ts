@@ -9,10 +9,12 @@ export type PromotionRequest = StageKey & {
   readonly by: string
   /** Why it is to be done whatever the criteria say. */
   readonly override: string | undefined
+  /** Of the policy whose mode is to be changed; undefined: of the one in force. */
+  readonly policyVersion?: string | undefined
 }
 
 export type PromotionAnswer =
-  /** There is no such policy or ring, or nothing to do. */
+  /** There is no such policy or ring, or nothing to do, or nothing is known of what is to be enforced. */
   | { readonly kind: 'unknown' | 'pointless'; readonly problem: string }
   /** What is not met, one line each. */
   | { readonly kind: 'refused'; readonly unmet: readonly string[] }
@@ -45,9 +47,14 @@ export function decidePromotion(report: RolloutReport, request: PromotionRequest
   return { kind: 'granted', promotion, unmet, origin: row.origin }
 }
 
-function pointless({ policy, ring, mode }: RolloutRow, { to }: PromotionRequest): string | undefined {
+function pointless(
+  { policy, ring, mode, version }: RolloutRow,
+  { to, policyVersion = version }: PromotionRequest,
+): string | undefined {
   if (policy === UNMATCHED)
     return 'the rule for images without a policy has one mode in all rings: set policies.unmatched in the configuration'
+  if (policyVersion !== version)
+    return `policy ${policy} has been changed and demands something else than the one in force, which was observed: load it first`
   return mode === to ? `policy ${policy} is in mode ${to} in ring ${ring} already` : undefined
 }
 

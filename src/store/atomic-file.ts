@@ -9,6 +9,8 @@ export type AtomicOptions = {
   readonly files?: AtomicFiles
   /** Default: for this user only. */
   readonly mode?: number
+  /** Whose it is to stay, with just this mode whatever the umask. Default: whoever writes it. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
   /** Where the temporary file is, on the same file system. Default: beside the file. */
   readonly incoming?: string
 }
@@ -22,11 +24,15 @@ export async function writeFileAtomically(
   bytes: Uint8Array | string,
   options: AtomicOptions = {},
 ): Promise<void> {
-  const { files = nodeFiles, mode = 0o600 } = options
+  const { files = nodeFiles, mode = 0o600, owner } = options
   const temporary = join(options.incoming ?? dirname(path), `${basename(path)}.${randomUUID()}.tmp`)
   try {
     {
       await using file = await files.open(temporary, 'wx', mode)
+      if (owner !== undefined) {
+        await file.chown(owner.uid, owner.gid)
+        await file.chmod(mode)
+      }
       await file.writeFile(bytes)
       await file.sync()
     }

@@ -18,6 +18,7 @@ import type { FetchedManifest } from '../upstream/manifest-source.ts'
 import { UpstreamError } from '../upstream/types.ts'
 import { readPublicKey } from '../verify/public-key.ts'
 import type { TrustRoot, Verified } from '../verify/types.ts'
+import { WorkError } from '../work/work-error.ts'
 
 /** A judge in a world of one image and one index, where what is stored verifies as it is told. */
 
@@ -104,7 +105,11 @@ export function judging(epoch: Epoch) {
     parsed: PARSED as FetchedManifest['parsed'],
     /** The verifier fails. */
     isDying: false,
+    /** Some of the work did not finish. */
+    isPartial: false,
     ms: 0,
+    /** By how much the time of day has moved by itself. */
+    skewMs: 0,
     asked: 0,
   }
   const findings = new Map<Digest, StoredFindings>()
@@ -142,7 +147,8 @@ export function judging(epoch: Epoch) {
             ? keys.some(({ id }) => id === signer.key)
             : roots.some(({ name }) => name === signer.trustRoot),
         )
-        return await Promise.resolve({ verified, failures: [], unfinished: [] })
+        const unfinished = world.isPartial ? [new WorkError('timeout', 'too slow')] : []
+        return await Promise.resolve({ verified, failures: [], unfinished })
       },
       readReferrers: unused,
       mergeReferrers: unused,
@@ -151,7 +157,7 @@ export function judging(epoch: Epoch) {
       close: unused,
     },
     metrics: createMetrics(),
-    now: () => new Date(EPOCH_MS + world.ms),
+    now: () => new Date(EPOCH_MS + world.ms + world.skewMs),
     elapsed: () => world.ms,
     workLimit: () => AbortSignal.timeout(10_000),
     violatedTtlMs: 10_000,

@@ -54,7 +54,7 @@ export type PkiLeafOptions = {
 /** Signs with one key and one certificate, as long as it is there. */
 export type PkiSigner = Signer & { readonly certificate: Buffer }
 
-export const PKI_ORGANIZATION = 'Acme'
+const ORGANIZATION = 'Acme'
 export const PKI_SUBJECT = 'https://ci.acme.test/release'
 
 const YEAR_MS = 365 * 24 * 3600 * 1000
@@ -64,14 +64,14 @@ export function newKeyPair(): KeyPair {
 }
 
 /** From a year ago, for three years. */
-export function pkiValidity(now = new Date()): ValidFor {
+function pkiValidity(now = new Date()): ValidFor {
   return { start: new Date(now.getTime() - YEAR_MS), end: new Date(now.getTime() + 2 * YEAR_MS) }
 }
 
 /** Its distinguished name is `CN=<commonName>,O=Acme`. */
 export function createPkiAuthority(commonName: string, options: PkiAuthorityOptions = {}): PkiAuthority {
   const { keyPair = newKeyPair(), validFor = pkiValidity() } = options
-  const name = distinguishedName(PKI_ORGANIZATION, commonName)
+  const name = distinguishedName(ORGANIZATION, commonName)
   const issuer = options.issuer ?? { name, keyPair }
   const certificate = issueCertificate({
     issuer,
@@ -118,7 +118,7 @@ export function createPkiSigner(
   const names = options.names ?? [{ type: 'uri', value: PKI_SUBJECT }]
   const certificate = issueCertificate({
     issuer,
-    subject: distinguishedName(PKI_ORGANIZATION, 'release'),
+    subject: distinguishedName(ORGANIZATION, 'release'),
     publicKey,
     validFor: options.validFor ?? pkiValidity(),
     extensions: [

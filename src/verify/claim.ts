@@ -2,9 +2,14 @@ import { hash } from 'node:crypto'
 import { digestParts, matchesDigest, type Digest } from '../oci/digest.ts'
 import { EvidenceError, quote } from './evidence-error.ts'
 import type { SignedContent } from './evidence.ts'
-import { at, listAt, parseJson, textAt } from './json.ts'
+import { at, isShallow, listAt, parseJson, textAt } from './json.ts'
 import { sameBytes } from './signature-scheme.ts'
-import { PREDICATE_BYTES_KEPT_MAX, STATEMENT_VALUES_MAX, SUBJECTS_MAX } from './limits.ts'
+import {
+  PREDICATE_BYTES_KEPT_MAX,
+  PREDICATE_DEPTH_KEPT_MAX,
+  STATEMENT_VALUES_MAX,
+  SUBJECTS_MAX,
+} from './limits.ts'
 import type { Claim } from './types.ts'
 
 const STATEMENT_TYPES: ReadonlySet<string> = new Set([
@@ -47,7 +52,8 @@ function readStatement(payload: Buffer, subject: Digest): Claim {
   }
   if (predicateType === COSIGN_SIGN_PREDICATE) return { kind: 'signature' }
   const predicate = payload.length <= PREDICATE_BYTES_KEPT_MAX ? at(statement, 'predicate') : undefined
-  return { kind: 'attestation', statement: { predicateType, predicate } }
+  const kept = isShallow(predicate, PREDICATE_DEPTH_KEPT_MAX) ? predicate : undefined
+  return { kind: 'attestation', statement: { predicateType, predicate: kept } }
 }
 
 /** containers/image docs/containers-signature.5.md: `critical` says what the signature is and of which manifest. */

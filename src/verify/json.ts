@@ -56,3 +56,9 @@ export function listAt(value: unknown, ...path: readonly (string | number)[]): r
   const found = at(value, ...path)
   return Array.isArray(found) ? found : []
 }
+
+/** Whether nothing in it lies more than so many levels deep. */
+export function isShallow(json: unknown, depthMax: number): boolean {
+  if (typeof json !== 'object' || json === null) return true
+  return depthMax > 0 && Object.values(json).every((one) => isShallow(one, depthMax - 1))
+}

@@ -31,6 +31,8 @@ export const CHECKPOINT_BYTES_MAX = 16 * 1024
 
 /** Predicates above this are verified but not kept with the result: no rule reads them and caches would hold them. */
 export const PREDICATE_BYTES_KEPT_MAX = 256 * 1024
+/** Real ones nest some ten deep; a deeper one overflows the stack of whoever copies it or writes it down. */
+export const PREDICATE_DEPTH_KEPT_MAX = 64
 
 /**
  * Values in JSON that is not authenticated yet. `{}` is two bytes and fifty in memory, and a parser that runs out of

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
+import { RunningTrust } from '../../src/cli/trust-running.ts'
 import type { EvidenceOptions } from '../../src/testing/evidence.ts'
 import {
   createPkiAuthority,
@@ -13,7 +14,7 @@ import {
 } from '../../src/testing/pki.ts'
 import type { Signer } from '../../src/testing/sigstore.ts'
 import { publishSigned, startHarness, uniqueImage, type Harness } from './harness.ts'
-import { errorOf, requestTo } from './http.ts'
+import { errorOf } from './http.ts'
 
 /** Images that are signed with certificates of the operator's own PKI, through the whole proxy. */
 
@@ -159,17 +160,16 @@ spec:
     assert.match(errorOf(reply).message, /the key of the authority was stolen/)
   })
 
-  test('the admin listener shows the authorities, and a root that other clients read', async (context) => {
+  test('the running proxy shows the authorities, and a root that other clients read', async (context) => {
     const { harness } = await start(context)
-    const { port } = harness.running().admin.address
-    const ask = async (target: string): Promise<unknown> =>
-      JSON.parse((await requestTo(port, { method: 'GET', target })).body.toString())
-    const { sources } = (await ask('/trust')) as { sources: { name: string; held: { name: string }[] }[] }
-    const held = sources
-      .find(({ name }) => name === 'corp')
-      ?.held.map(({ name }) => name.split(' serial ')[0])
-    assert.deepEqual(held, ['CN=Root,O=Acme', ISSUER])
-    const document = (await ask('/trust/corp/document')) as Record<string, unknown[]>
+    const running = new RunningTrust({ host: '127.0.0.1', port: harness.running().admin.address.port })
+    const { sources } = await running.report()
+    const own = sources.find(({ name }) => name === 'corp')
+    assert.deepEqual(
+      [own?.kind, own?.state, ...(own?.held ?? []).map(({ name }) => name.split(' serial ')[0])],
+      ['pki', 'fresh', 'CN=Root,O=Acme', ISSUER],
+    )
+    const document = JSON.parse((await running.document('corp')) ?? '{}') as Record<string, unknown[]>
     assert.deepEqual(
       [document['certificateAuthorities']?.length, document['ctlogs']?.length, document['tlogs']?.length],
       [2, 0, 2],
