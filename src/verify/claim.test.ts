@@ -10,7 +10,14 @@ function predicateOf(predicate: string): unknown {
   const subject = [{ name: 'image', digest: { sha256: SUBJECT.slice('sha256:'.length) } }]
   const rest = { _type: 'https://in-toto.io/Statement/v1', subject, predicateType: 'https://a.example/v1' }
   const payload = Buffer.from(`${JSON.stringify(rest).slice(0, -1)},"predicate":${predicate}}`)
-  const content = { kind: 'envelope', payloadType: 'application/vnd.in-toto+json', payload } as const
+  const payloadType = 'application/vnd.in-toto+json'
+  const content = {
+    kind: 'envelope',
+    payloadType,
+    payload,
+    signature: Buffer.alloc(0),
+    layer: undefined,
+  } as const
   const claim = claimOf(content, SUBJECT, undefined)
   assert.ok(claim.kind === 'attestation')
   return claim.statement.predicate
