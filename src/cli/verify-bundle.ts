@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { digestOf, parseDigest } from '../oci/digest.ts'
-import { loadPublicGoodRoot } from '../trust/public-good.ts'
+import { loadPublicGoodRoot, loadStagingRoot } from '../trust/public-good.ts'
 import { TrustError } from '../trust/trust-error.ts'
 import { parseTrustRoot } from '../trust/trust-root.ts'
 import { readPublicKey } from '../verify/public-key.ts'
@@ -16,7 +16,7 @@ export type VerifyBundleOptions = {
   readonly certificateOidcIssuer?: string
   /** Path of a PEM public key; instead of an identity. */
   readonly key?: string
-  /** Path of a trusted_root.json. Default: the public-good instance's. */
+  /** Path of a trusted_root.json. Default: the public-good instance's, or with `staging` that one's. */
   readonly trustedRoot?: string
   readonly staging?: boolean
   /** Path of the artifact, or its digest as `sha256:<hex>`. */
@@ -63,12 +63,7 @@ async function loadRoot(options: VerifyBundleOptions): Promise<TrustRoot> {
     const json = await readInput(options.trustedRoot, 'trusted root')
     return parseTrustRoot('trusted-root', json.toString('utf8'))
   }
-  if (options.staging === true) {
-    throw new UsageError(
-      'the staging instance is not built in; give its trusted_root.json with --trusted-root (sigstore/root-signing-staging)',
-    )
-  }
-  return loadPublicGoodRoot()
+  return options.staging === true ? loadStagingRoot() : loadPublicGoodRoot()
 }
 
 async function loadKey(path: string): Promise<PublicKey> {
@@ -159,7 +154,7 @@ export function registerVerifyBundle(
     .option('--certificate-oidc-issuer <url>', 'the issuer of that identity, exactly')
     .option('--key <file>', 'a PEM public key, instead of an identity')
     .option('--trusted-root <file>', 'a trusted_root.json, instead of the public-good instance')
-    .option('--staging', 'the staging instance; needs --trusted-root')
+    .option('--staging', 'the staging instance instead of public-good')
     .action(async (artifact: string, options: Omit<VerifyBundleOptions, 'artifact'>) => {
       io.exit(await verifyBundleCommand({ ...options, artifact }, io))
     })

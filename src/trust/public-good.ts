@@ -1,4 +1,5 @@
 import seeds from '@sigstore/tuf/seeds.json' with { type: 'json' }
+import staging from './staging-trusted-root.json' with { type: 'json' }
 import type { TrustRoot } from '../verify/types.ts'
 import { parseTrustRoot } from './trust-root.ts'
 
@@ -14,4 +15,12 @@ export const PUBLIC_GOOD_INITIAL_ROOT: Buffer = Buffer.from(SEED['root.json'], '
  */
 export function loadPublicGoodRoot(name = 'public-good'): TrustRoot {
   return parseTrustRoot(name, Buffer.from(SEED.targets['trusted_root.json'], 'base64').toString('utf8'))
+}
+
+/**
+ * The trusted root of Sigstore's staging instance, as sigstore-python 4.5.1 ships it. For trying things out: no policy can
+ * name it, because anybody may sign there as anybody.
+ */
+export function loadStagingRoot(): TrustRoot {
+  return parseTrustRoot('staging', JSON.stringify(staging))
 }
