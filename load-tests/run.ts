@@ -9,7 +9,7 @@ import { medianRate, reportMarkdown, type Row } from './report.ts'
 import { runWarmManifest } from './warm-manifest.ts'
 
 const USAGE = `npm run load -- [--scenario warm-manifest] [--rounds 1-20] [--seconds 1-30] [--connections 1-256]
-                [--output FILE] [--check]
+                [--generator autocannon|wrk] [--output FILE] [--check]
 Drives programs on this machine's 127.0.0.1 only. --check fails the command where an answer was wrong or Portcullis
 is slower than a pull-through registry, which verifies nothing.`
 
@@ -21,6 +21,11 @@ function bounded(text: string, name: string, [lowest, highest]: readonly [number
   throw new RangeError(`--${name} must be a whole number from ${lowest} to ${highest}`)
 }
 
+function generatorOf(text: string): 'autocannon' | 'wrk' {
+  if (text === 'autocannon' || text === 'wrk') return text
+  throw new RangeError(`unknown generator ${text}`)
+}
+
 function readArguments() {
   const { values } = parseArgs({
     options: {
@@ -28,6 +33,7 @@ function readArguments() {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '4' },
       connections: { type: 'string', default: '32' },
+      generator: { type: 'string', default: 'autocannon' },
       output: { type: 'string' },
       check: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -38,6 +44,7 @@ function readArguments() {
     help: values.help,
     check: values.check,
     output: values.output,
+    generator: generatorOf(values.generator),
     rounds: bounded(values.rounds, 'rounds', [1, 20]),
     seconds: bounded(values.seconds, 'seconds', [1, 30]),
     connections: bounded(values.connections, 'connections', [1, 256]),
@@ -63,19 +70,27 @@ async function main(): Promise<number> {
     console.log(USAGE)
     return 0
   }
-  const absent = TOOLS.filter((tool) => find(tool) === undefined)
+  const tools = options.generator === 'wrk' ? [...TOOLS, 'wrk'] : TOOLS
+  const absent = tools.filter((tool) => find(tool) === undefined)
   if (absent.length > 0 || availableParallelism() < 2) {
-    console.error(`cannot run here: needs two cores and ${TOOLS.join(', ')}; missing: ${absent.join(', ')}`)
+    console.error(`cannot run here: needs two cores and ${tools.join(', ')}; missing: ${absent.join(', ')}`)
     return 1
   }
   await must({ command: 'taskset', args: ['-a', '-cp', String(GENERATOR_CORE), String(process.pid)] })
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-load-'))
   try {
-    const { rounds, seconds, connections } = options
-    const rows = await runWarmManifest({ directory, rounds, seconds, connections, progress: console.error })
+    const { rounds, seconds, connections, generator } = options
+    const rows = await runWarmManifest({
+      directory,
+      rounds,
+      seconds,
+      connections,
+      generator,
+      progress: console.error,
+    })
     const conditions = [
       `${new Date().toISOString().slice(0, 10)}, node ${process.version}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}`,
-      `each server alone on core ${SERVER_CORE}; generator (autocannon) and upstream registry on core ${GENERATOR_CORE}`,
+      `each server alone on core ${SERVER_CORE}; generator (${generator === 'wrk' ? 'wrk, for HEAD autocannon' : 'autocannon'}) and upstream registry on core ${GENERATOR_CORE}`,
       `${connections} keep-alive connections on 127.0.0.1; median (lowest–highest) of ${rounds} rounds of ${seconds} s each, servers interleaved`,
     ]
     const markdown = reportMarkdown('warm-manifest', conditions, rows)
