@@ -3,7 +3,7 @@ import { mapBounded } from '../../src/discover/map-bounded.ts'
 import { expectedOutcome, type Moment } from './expected.ts'
 import type { Fault } from './front.ts'
 import type { Image, Slot } from './images.ts'
-import { ask, CLIENT, pull, type Pull } from './pull.ts'
+import { ask, outcomeOf, CLIENT, pull, type Pull } from './pull.ts'
 import { admissionsOnDisk, metricsOf, refreshTrust, type LogLine, type Proxy } from './proxy.ts'
 import type { Dependency, Fronts, World } from './world.ts'
 
@@ -88,11 +88,13 @@ export class Notes {
     let waiting = world.images.filter(({ slot }) => slots.includes(slot))
     while (waiting.length > 0 && elapsed() < RECOVERY_LIMIT_MS) {
       await refreshTrust(proxy, REFRESH_LIMIT_MS)
-      const statuses = await mapBounded(waiting, PULLS_AT_ONCE, (image) =>
+      const replies = await mapBounded(waiting, PULLS_AT_ONCE, (image) =>
         ask(proxy.port(), 'GET', `/v2/${image.repository}/manifests/v1`),
       )
+      // What a stance lets pass is a 200, too, and not what it should be yet.
+      const outcomes = replies.map(outcomeOf)
       waiting = waiting.filter(
-        (image, index) => statuses[index]?.status !== (image.signature === 'good' ? 200 : 403),
+        (image, index) => outcomes[index] !== (image.signature === 'good' ? 'served' : 'refused'),
       )
       if (waiting.length > 0) await pause(POLL_MS)
     }

@@ -77,7 +77,7 @@ function describe(reply: Reply): string {
   return outcome.startsWith('wrong') ? `${reply.status} ${messageOf(reply)}` : outcome
 }
 
-function outcomeOf({ status, headers, body }: Reply): Pull['outcome'] {
+export function outcomeOf({ status, headers, body }: Reply): Pull['outcome'] {
   if (status === 200) {
     const warning = String(headers['warning'] ?? '')
     const stance = /served by stance (open|last-verified) of policy/.exec(warning)?.[1]
