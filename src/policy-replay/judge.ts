@@ -8,11 +8,10 @@ import {
   type DecodedFindings,
   type ImageFindings,
 } from '../findings.ts'
-import { covered, isSatisfied, isServedSomewhere } from '../judgement.ts'
+import { covered, isSatisfied, isServedSomewhere, revocationsOf } from '../judgement.ts'
 import type { Digest } from '../oci/digest.ts'
 import { imageName, repositoryName, type Repository } from '../oci/reference.ts'
 import { decide, enforce } from '../policy/decide.ts'
-import { revokedBy } from '../policy/revocation.ts'
 import type { ImageFacts, Judgement } from '../policy/types.ts'
 import type { StateStore } from '../store/types.ts'
 import type { VerificationRunner } from '../work/runner.ts'
@@ -94,7 +93,7 @@ export class StoredJudge {
     if (own !== undefined) return covered(own, index !== undefined && isServed(index) ? index : undefined)
     if (index === undefined) return undefined
     // Its index vouched for it, so nothing of its own was ever looked for: it fares as the index does.
-    return { results: [...this.#revoked(image), ...index.results] }
+    return { results: [...revocationsOf(this.#epoch, image), ...index.results] }
   }
 
   /** An index that names the image: one that satisfies every policy, else one that is let through, else the last that was. */
@@ -117,10 +116,6 @@ export class StoredJudge {
     const { unmatched } = this.#epoch.policies
     const now = this.#deps.now()
     return decide({ policies, revocations, unmatched, image, now, missing: [], ...findings })
-  }
-
-  #revoked(image: ImageFacts): Judgement['results'] {
-    return revokedBy(this.#epoch.revoking(repositoryName(image)), { image, verified: [] })
   }
 
   async #findingsOf(repository: Repository, digest: Digest): Promise<ImageFindings | undefined> {
