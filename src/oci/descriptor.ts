@@ -8,11 +8,14 @@ const URLS_MAX = 16
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
-/** Field names by fold. */
-export type FieldNames = ReadonlyMap<string, string>
+/** Field names, as they are spelled and by fold. */
+export type FieldNames = {
+  readonly spelled: ReadonlySet<string>
+  readonly byFold: ReadonlyMap<string, string>
+}
 
 export function fieldNames(...names: readonly string[]): FieldNames {
-  return new Map(names.map((name) => [foldKey(name), name]))
+  return { spelled: new Set(names), byFold: new Map(names.map((name) => [foldKey(name), name])) }
 }
 
 const DESCRIPTOR_FIELDS = fieldNames(
@@ -37,10 +40,9 @@ const FOREIGN_URL = /^https?:\/\/[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:\/[!-[\]-~]*)?
 export function readObject(value: unknown, where: string, known: FieldNames): JsonObject {
   if (!isObject(value)) throw new ManifestError('field', `has no object for ${where}`)
   for (const key of Object.keys(value)) {
-    const name = known.get(foldKey(key))
-    if (name !== undefined && name !== key) {
-      throw new ManifestError('ambiguous', `spells ${name} in another case in ${where}`)
-    }
+    if (known.spelled.has(key)) continue
+    const name = known.byFold.get(foldKey(key))
+    if (name !== undefined) throw new ManifestError('ambiguous', `spells ${name} in another case in ${where}`)
   }
   return value
 }

@@ -1,11 +1,16 @@
 import { STEP_BYTES, type Steps } from './steps.ts'
 
+export const [QUOTE, COMMA] = [0x22, 0x2c]
+export const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
+const ASCII = /^[\x20-\x7e]*$/
+
 /**
  * The form in which Go's encoding/json compares a key with a field's name, or a coarser one: `ſ` is `s`, the Kelvin
  * sign is `k`, and every lone surrogate is U+FFFD. Two keys of one fold are one key to some reader.
  */
 export function foldKey(key: string): string {
-  return key.toWellFormed().toLowerCase().toUpperCase()
+  // Nearly every key, of which this is the same in a fraction of the time.
+  return ASCII.test(key) ? key.toUpperCase() : key.toWellFormed().toLowerCase().toUpperCase()
 }
 
 /** Index just after the JSON string that starts at `start`, or the text's length where it has no end. */
@@ -15,19 +20,18 @@ export function stringEnd(text: string, start: number): number {
   return quote === -1 ? text.length : quote + 1
 }
 
-/** The string that a JSON string literal spells, or undefined where it is none. */
-export function unquote(literal: string): string | undefined {
-  if (!literal.includes('\\')) return literal.slice(1, -1)
+/** The string that a JSON string literal with this between its quotes spells, or undefined where it is none. */
+export function unquoted(text: string): string | undefined {
+  if (!text.includes('\\')) return text
   try {
-    const value: unknown = JSON.parse(literal)
+    const value: unknown = JSON.parse(`"${text}"`)
     return typeof value === 'string' ? value : undefined
   } catch {
     return undefined
   }
 }
 
-const [QUOTE, COMMA, BACKSLASH, LETTER_U] = [0x22, 0x2c, 0x5c, 0x75]
-const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
+const [BACKSLASH, LETTER_U] = [0x5c, 0x75]
 
 /**
  * Which of the names (upper case ASCII, no two with the same first letter) some reader may find as a key of the
@@ -114,6 +118,6 @@ function hexDigit(byte: number): number {
 /** Each run of backslashes is counted once, for the quote after it, so reading a text stays linear. */
 function isEscaped(text: string, quote: number): boolean {
   let start = quote
-  while (text[start - 1] === '\\') start--
+  while (text.charCodeAt(start - 1) === BACKSLASH) start--
   return (quote - start) % 2 === 1
 }

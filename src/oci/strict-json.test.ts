@@ -55,6 +55,11 @@ describe('refuses', () => {
   test('an overlong encoding', () => refuses(Buffer.of(0x22, 0xc1, 0xa1, 0x22), 'utf8'))
   test('an encoded surrogate', () => refuses(Buffer.of(0x22, 0xed, 0xa0, 0x80, 0x22), 'utf8'))
   test('UTF-16', () => refuses(Buffer.from('\uFEFF{}', 'utf16le'), 'utf8'))
+  test('the end of a character whose start was refused before', () => {
+    refuses(Buffer.of(0x22, 0xc3), 'utf8')
+    refuses(Buffer.of(0xa9, 0x22), 'utf8')
+    assert.equal(parseStrictJson(Buffer.from('"é"')), 'é')
+  })
 })
 
 describe('accepts', () => {

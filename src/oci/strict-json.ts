@@ -1,8 +1,21 @@
-import { foldKey, stringEnd, unquote } from './json-text.ts'
+import {
+  CLOSE_ARRAY,
+  CLOSE_OBJECT,
+  COMMA,
+  foldKey,
+  OPEN_ARRAY,
+  OPEN_OBJECT,
+  QUOTE,
+  stringEnd,
+  unquoted,
+} from './json-text.ts'
 
 const DEPTH_MAX = 32
 /** Keys and elements of the whole document. A manifest of 1000 entries has some ten thousand; so many take 0.1 s. */
 const VALUES_MAX = 50_000
+
+/** With ignoreBOM the mark stays in the text, where JSON.parse refuses it. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export type StrictJsonErrorCode = 'utf8' | 'syntax' | 'duplicate-key' | 'case-variant-key' | 'depth' | 'size'
 
@@ -36,8 +49,7 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
 
 function decode(bytes: Uint8Array): string {
   try {
-    // With ignoreBOM the mark stays in the text, where JSON.parse refuses it.
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return UTF8.decode(bytes)
   } catch (cause) {
     throw new StrictJsonError('utf8', 'is not UTF-8', cause)
   }
@@ -56,26 +68,26 @@ function checkKeys(text: string): void {
   let keyNext = false
   let values = 0
   for (let at = 0; at < text.length; at++) {
-    switch (text.charAt(at)) {
-      case '"': {
+    switch (text.charCodeAt(at)) {
+      case QUOTE: {
         const end = stringEnd(text, at)
-        if (keyNext && keys !== undefined) addKey(keys, text.slice(at, end))
+        if (keyNext && keys !== undefined) addKey(keys, text.slice(at + 1, end - 1))
         keyNext = false
         at = end - 1
         break
       }
-      case '{':
-      case '[':
+      case OPEN_OBJECT:
+      case OPEN_ARRAY:
         checkLimits(open.length, ++values)
         open.push(keys)
-        keyNext = text.charAt(at) === '{'
+        keyNext = text.charCodeAt(at) === OPEN_OBJECT
         keys = keyNext ? new Map() : undefined
         break
-      case '}':
-      case ']':
+      case CLOSE_OBJECT:
+      case CLOSE_ARRAY:
         keys = open.pop()
         break
-      case ',':
+      case COMMA:
         checkLimits(0, ++values)
         keyNext = keys !== undefined
     }
@@ -87,8 +99,9 @@ function checkLimits(depth: number, values: number): void {
   if (values > VALUES_MAX) throw new StrictJsonError('size', `has more than ${VALUES_MAX} values`)
 }
 
-function addKey(keys: Map<string, string>, literal: string): void {
-  const key = unquote(literal)
+/** `text`: between the quotes. */
+function addKey(keys: Map<string, string>, text: string): void {
+  const key = unquoted(text)
   if (key === undefined) throw new StrictJsonError('syntax', 'has a key that is not a JSON string')
   const fold = foldKey(key)
   const before = keys.get(fold)
