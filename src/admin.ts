@@ -2,6 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import { refusePages } from './admin/cross-site.ts'
 import { createDrillRoutes, type DrillRoutesDeps } from './admin/drill.ts'
+import { createExplainRoutes, type ExplainRoutesDeps } from './admin/explain.ts'
 import { createPolicyRoutes } from './admin/policies.ts'
 import { createRolloutRoutes, type RolloutRoutesDeps } from './admin/rollout.ts'
 import { createTrustRoutes } from './admin/trust.ts'
@@ -10,26 +11,43 @@ import type { Metrics } from './record/metrics.ts'
 import type { TrustKeeper } from './trust/keeper.ts'
 
 export type AdminDeps = {
-  metrics: Pick<Metrics, 'registry'>
-  readiness: { draining: boolean }
+  metrics: { readonly registry: Pick<Metrics['registry'], 'metrics' | 'contentType'> }
+  readiness: Readiness
   trust: TrustKeeper
   policies: PolicyKeeper
   drill: DrillRoutesDeps
+  explain: ExplainRoutesDeps
   rollout: RolloutRoutesDeps
   /** Under which the listener is asked, beside addresses and localhost. */
   names: ReadonlySet<string>
+  /** Resolves when all processes go by what was changed so far. */
+  settled?: () => Promise<void>
+}
+
+export type Readiness = {
+  draining: boolean
+  /** Worker processes; undefined: there are none. */
+  readonly workers?: () => { readonly listening: number; readonly count: number }
 }
 
 /** The admin listener: for the operator's network, never for the one that pulls. */
 export function createAdminApp(deps: AdminDeps): Hono<{ Bindings: HttpBindings }> {
   const app = new Hono<{ Bindings: HttpBindings }>()
   const guard = refusePages(deps.names)
+  app.use(async (context, next) => {
+    await next()
+    // What somebody has changed counts for the next pull of theirs, whichever process gets it.
+    if (context.req.method !== 'GET') await deps.settled?.()
+  })
   app.get('/healthz', (context) => context.text('ok\n'))
-  app.get('/readyz', (context) =>
-    deps.readiness.draining
-      ? context.text('draining\n', 503)
-      : context.text(`ready\n${trustConcerns(deps.trust)}${policyConcern(deps.policies)}`),
-  )
+  app.get('/readyz', (context) => {
+    const { draining, workers } = deps.readiness
+    if (draining) return context.text('draining\n', 503)
+    const { listening, count } = workers?.() ?? { listening: 1, count: 1 }
+    if (listening === 0) return context.text('no worker listens\n', 503)
+    const missing = listening === count ? '' : `${listening} of ${count} workers listen\n`
+    return context.text(`ready\n${missing}${trustConcerns(deps.trust)}${policyConcern(deps.policies)}`)
+  })
   app.get('/metrics', async (context) =>
     context.body(await deps.metrics.registry.metrics(), 200, {
       'content-type': deps.metrics.registry.contentType,
@@ -38,6 +56,7 @@ export function createAdminApp(deps: AdminDeps): Hono<{ Bindings: HttpBindings }
   app.route('/', createTrustRoutes(deps.trust, guard))
   app.route('/', createPolicyRoutes(deps.policies, guard))
   app.route('/', createDrillRoutes(deps.drill, guard))
+  app.route('/', createExplainRoutes(deps.explain, guard))
   app.route('/', createRolloutRoutes(deps.rollout, guard))
   return app
 }

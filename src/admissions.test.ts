@@ -55,7 +55,7 @@ function setUp() {
       const versions = { policyVersion: 'p', trustVersion: 't' }
       const closure = { children: [], blobs: [], isEvidence: false }
       const found = { signing: { isSigned: false, hasProvenance: false }, isWhole: true }
-      const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, ...found }
+      const rest = { coveredBy: undefined, isEvidence: false, closure, retiring: [], timings: {}, ...found }
       return await Promise.resolve({ digest: image, judgement: answer, ...versions, ...rest })
     },
   }

@@ -1,13 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
-import { LRUCache } from 'lru-cache'
 import {
   challengeAnswer,
   errorAnswer,
-  isOnePiece,
   pingAnswer,
   readOnlyAnswer,
   sendAnswer,
@@ -15,19 +12,22 @@ import {
   type Answer,
 } from './http/answer.ts'
 import { KnownHeads } from './http/known-heads.ts'
+import { answerKnown, type KnownRequest } from './known-request.ts'
 import { parseTarget, type Target } from './http/target.ts'
-import type { ManifestReference, Repository } from './oci/reference.ts'
-import { DEFAULT_RING, type Ring } from './policy/ring.ts'
+import { createLru } from './lru.ts'
+import type { Repository } from './oci/reference.ts'
+import type { Ring } from './policy/ring.ts'
 import type { Metrics } from './record/metrics.ts'
+import { millisecondsSince, noteRequest, requestNote, type RequestNotesDeps } from './record/note-request.ts'
 import type { Logger } from './record/log.ts'
 import type { RequestLog } from './record/request-log.ts'
 import { lastingFacts, requestFacts, type Door } from './rings/door.ts'
 import type { RequestFacts } from './rings/recognise.ts'
-import { answerBlob, type BlobRouteDeps } from './routes/blob.ts'
+import { answerBlob, answerBlobWarm, type BlobRouteDeps } from './routes/blob.ts'
 import type { ManifestRoute } from './routes/manifest.ts'
 import type { ReferrersRoute } from './routes/referrers.ts'
 import { answerLogQuery, type LogEntries } from './routes/rekor.ts'
-import { fallsBack, headerOf, type RoutedRequest } from './routes/request.ts'
+import { fallsBack, headerOf, UNKNOWN_CLIENT, type RoutedRequest } from './routes/request.ts'
 import { answerTags } from './routes/tags.ts'
 import { answerTuf, type TufRepositories } from './routes/tuf.ts'
 import { KEEP_ALIVE_MS, type ListenHandler } from './server.ts'
@@ -90,7 +90,8 @@ export function createDataListener(app: AppDeps, door: Door): ListenHandler {
   const questions = new Questions(deps)
   const routes = getRequestListener(createRoutes(questions, deps).fetch, { overrideGlobalObjects: false })
   const written = new WrittenAnswers({ keepAliveSeconds: KEEP_ALIVE_MS / 1000, now: deps.now })
-  const heads = new KnownHeads<Head>((head, socket) => answersAgain(head, socket, { ...deps, written }))
+  const knowing = { ...deps, written }
+  const heads = new KnownHeads<KnownRequest>((known, socket) => answerKnown(known, socket, knowing))
   return {
     onConnection: (socket) => heads.watch(socket),
     onDrain: () => heads.stop(),
@@ -104,7 +105,7 @@ export function createDataListener(app: AppDeps, door: Door): ListenHandler {
       const warm = answersWarm(exchange, questions, deps)
       // node:http waits for no promise; what fails inside has been answered and logged by the routes.
       if (warm === undefined) void routes(incoming, outgoing)
-      else if (isOnePiece(warm.answer, incoming.method ?? '')) heads.learn(incoming, outgoing, warm.head)
+      else heads.learn(incoming, outgoing, { sizeBytes: warm.answer.body.length, asks: warm.known })
     },
   }
 }
@@ -168,7 +169,7 @@ const TARGET_KEPT_MAX = 512
 export class Questions {
   readonly #router: Router
   readonly #upstreams: Upstreams
-  readonly #known = new LRUCache<string, { host: string | undefined; question: Question }>({ max: KNOWN_MAX })
+  readonly #known = createLru<string, { host: string | undefined; question: Question }>(KNOWN_MAX)
 
   constructor({ router, upstreams }: { router: Router; upstreams: Upstreams }) {
     this.#router = router
@@ -204,16 +205,8 @@ export class Questions {
   }
 }
 
-/** A request for a manifest, and the answer that it got. */
-type Warm = { readonly answer: Answer; readonly head: () => Head }
-
-/** All that the head of such a request says of it, kept for long. Who sends it is another's word, and so is the ring. */
-type Head = {
-  readonly target: string
-  readonly request: Omit<RoutedRequest, 'client' | 'ring'>
-  readonly facts: RequestFacts
-  readonly reference: ManifestReference
-}
+/** A request for a manifest or a small blob, and the answer that it got. */
+type Warm = { readonly answer: Answer; readonly known: () => KnownRequest }
 
 /** Undefined where there is something to wait for, or to refuse. */
 function answersWarm(exchange: Exchange, questions: Questions, deps: AppDeps): Warm | undefined {
@@ -221,41 +214,34 @@ function answersWarm(exchange: Exchange, questions: Questions, deps: AppDeps): W
   if (incoming.method !== 'GET' && incoming.method !== 'HEAD') return undefined
   try {
     const question = questions.read(incoming.url ?? '', headerOf(incoming, 'host'))
-    if (question.kind !== 'asked' || question.target.kind !== 'manifest') return undefined
-    const { reference } = question.target
+    const warmRoute = question.kind === 'asked' ? warmRouteOf(question.target, deps) : undefined
+    if (question.kind !== 'asked' || warmRoute === undefined) return undefined
     const request = routedRequest(exchange, question)
-    const answer = deps.manifest.answerWarm(request, reference)
-    if (answer === undefined) return undefined
-    finish(exchange, { route: 'manifest', answer }, deps)
+    const warm = warmRoute.answerWarm(request)
+    if (warm === undefined) return undefined
+    const { answer } = warm
+    finish(exchange, { route: warmRoute.route, answer }, deps)
     const target = incoming.url ?? ''
-    return { answer, head: () => ({ target, request, facts: lastingFacts(incoming), reference }) }
+    return { answer, known: () => ({ target, request, facts: lastingFacts(incoming), ...warmRoute }) }
   } catch {
     // The routes come upon the same, and report it.
     return undefined
   }
 }
 
-/**
- * The same for a request that was read before: 3 to 10, the answer as it goes to the socket. Whatever there is to say at
- * once is said: it has been counted as a pull, and would be once more by whoever asked again.
- */
-function answersAgain(
-  { target, request, facts, reference }: Head,
-  socket: Socket,
-  deps: ListenerDeps & { written: WrittenAnswers },
-): string | undefined {
-  const start = deps.elapsed()
-  try {
-    const client = socket.remoteAddress ?? 'unknown'
-    const ring = deps.door.ringOf(socket, facts)
-    const answer = deps.manifest.answerWarm({ ...request, client, ring }, reference)
-    const { method } = request
-    if (answer === undefined || !isOnePiece(answer, method)) return undefined
-    const { status, facts: answered } = answer
-    note({ method, target, client, ring, start }, { route: 'manifest', status, facts: answered }, deps)
-    return deps.written.text(answer, method)
-  } catch {
-    return undefined
+function warmRouteOf(
+  target: Target,
+  { manifest, blob }: AppDeps,
+): Pick<KnownRequest, 'route' | 'answerWarm'> | undefined {
+  switch (target.kind) {
+    case 'manifest':
+      return { route: 'manifest', answerWarm: (request) => manifest.answerWarm(request, target.reference) }
+    case 'blob':
+      return { route: 'blob', answerWarm: (request) => answerBlobWarm(request, target.digest, blob) }
+    case 'ping':
+    case 'tags':
+    case 'referrers':
+      return undefined
   }
 }
 
@@ -319,7 +305,7 @@ function routedRequest({ incoming, ring }: Exchange, { target, repository, path 
     fallsBack: fallsBack(target.ns, headerOf(incoming, 'user-agent')),
     range: headerOf(incoming, 'range'),
     ifRange: headerOf(incoming, 'if-range'),
-    client: incoming.socket.remoteAddress ?? 'unknown',
+    client: incoming.socket.remoteAddress ?? UNKNOWN_CLIENT,
     ring,
   }
 }
@@ -328,31 +314,16 @@ function routedRequest({ incoming, ring }: Exchange, { target, repository, path 
 function finish(
   { incoming, outgoing, start, ring }: Exchange,
   { route, answer }: Answered,
-  deps: Pick<AppDeps, 'metrics' | 'requests' | 'elapsed'>,
+  deps: RequestNotesDeps & Pick<AppDeps, 'elapsed'>,
 ): Response {
   const method = incoming.method ?? ''
   if (answer !== 'sent') sendAnswer(answer, outgoing, method)
-  const asked = { method, target: incoming.url, client: incoming.socket.remoteAddress, ring, start }
   const facts = answer === 'sent' ? undefined : answer.facts
-  note(asked, { route, status: outgoing.statusCode, facts }, deps)
+  const note = requestNote(
+    { method, target: incoming.url, ring },
+    { route, status: outgoing.statusCode, facts },
+  )
+  const client = incoming.socket.remoteAddress ?? UNKNOWN_CLIENT
+  noteRequest(note, { client, ms: millisecondsSince(start, deps.elapsed) }, deps)
   return RESPONSE_ALREADY_SENT
-}
-
-type Noted = Pick<Exchange, 'ring' | 'start'> & {
-  readonly method: string
-  readonly target: string | undefined
-  readonly client: string | undefined
-}
-
-/** The one log line and the one count of the request. */
-function note(
-  { method, target, client, ring, start }: Noted,
-  { route, status, facts }: { route: string; status: number; facts: Answer['facts'] },
-  { metrics, requests, elapsed }: Pick<AppDeps, 'metrics' | 'requests' | 'elapsed'>,
-): void {
-  metrics.httpRequests.inc(route, method === 'GET' || method === 'HEAD' ? method : 'other', status)
-  const ms = Math.round((elapsed() - start) * 1000) / 1000
-  // As if there were no rings, where nobody has configured any.
-  const named = ring.name === DEFAULT_RING ? undefined : ring.name
-  requests.write({ method, target, route, status, client, ring: named, ms, ...facts })
 }

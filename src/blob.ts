@@ -1,13 +1,14 @@
-import { Readable } from 'node:stream'
-import { LRUCache } from 'lru-cache'
 import { BlobFlight, type FlightStart } from './blob/flight.ts'
 import { BLOB_LIMITS, type BlobEvent, type BlobLimits, type Schedule } from './blob/limits.ts'
-import { isManifest, mayBeManifest } from './blob/manifest-shape.ts'
+import { mayBeManifest } from './blob/manifest-shape.ts'
+import { partOf, StoredBlobs, type Shape } from './blob/stored-blobs.ts'
 import type { BlobSource } from './blob/upstream-body.ts'
+import type { ByteReader } from './byte-reader.ts'
 import { shareFlight } from './flight.ts'
 import { resolveRange, type ByteRange, type ResolvedRange } from './http/range.ts'
 import type { Digest } from './oci/digest.ts'
 import { repositoryName } from './oci/reference.ts'
+import { BlockPool } from './store/blocks.ts'
 import type { ContentStore } from './store/types.ts'
 import { UpstreamError } from './upstream/types.ts'
 
@@ -32,19 +33,30 @@ type RangedBlobRequest = BlobRequest & { readonly range: ByteRange | undefined }
 export type BlobAnswer =
   /**
    * `size` is that of the whole blob, undefined where upstream tells none; then there is no range either. The body
-   * ends early with an error where the bytes turn out wrong: the connection must be broken then, not ended.
+   * ends early with an error where the bytes turn out wrong: the connection must be broken then, not ended. Whoever reads
+   * it closes it.
    */
   | {
       readonly kind: 'body'
       readonly size: number | undefined
       readonly range: ResolvedRange | undefined
-      readonly body: Readable
+      readonly body: ByteReader
+    }
+  /** Small and at hand: `bytes` are those of the range. */
+  | {
+      readonly kind: 'bytes'
+      readonly size: number
+      readonly range: ResolvedRange | undefined
+      readonly bytes: Buffer
     }
   | { readonly kind: 'redirect'; readonly location: string }
   | { readonly kind: 'not-found' }
   /** A manifest in the clothes of a blob: served by the manifest route or not at all. */
   | { readonly kind: 'is-manifest' }
   | { readonly kind: 'range-not-satisfiable'; readonly size: number }
+
+type MemoryRequest = Pick<RangedBlobRequest, 'repository' | 'digest' | 'range'>
+type MemoryAnswer = BlobAnswer & { kind: 'bytes' | 'range-not-satisfiable' }
 
 export type BlobHeadAnswer =
   | { readonly kind: 'found'; readonly size: number }
@@ -57,6 +69,12 @@ export type BlobService = {
   headBlob(request: BlobRequest): Promise<BlobHeadAnswer>
   /** Whether the bytes are at hand, from whichever repository they came. */
   isCached(digest: Digest): boolean
+  /** Whether `openInMemory` has anything to give. */
+  isInMemory(digest: Digest): boolean
+  /** `openBlob` of what is in memory; undefined where there is anything to wait for. */
+  openInMemory(request: MemoryRequest): MemoryAnswer | undefined
+  /** Counts what was sent once more without being asked for here. */
+  noteHit(request: Pick<BlobRequest, 'repository' | 'digest'>): void
   /** Breaks off what is being read from upstream and waits until its files are gone. */
   close(): Promise<void>
 }
@@ -69,11 +87,6 @@ export type BlobDeps = {
   schedule?: Schedule
   onEvent?: (event: BlobEvent) => void
 }
-
-/** Digests whose nature is remembered, about 100 bytes each. */
-const SHAPES_MAX = 100_000
-
-type Shape = 'blob' | 'manifest'
 
 export function createBlobService(deps: BlobDeps): BlobService {
   return new Blobs(deps)
@@ -88,15 +101,13 @@ class Blobs implements BlobService {
   readonly #shared = new Map<string, BlobFlight>()
   readonly #flights = new Set<BlobFlight>()
   readonly #heads = new Map<string, Promise<{ size: number }>>()
-  /**
-   * What small content turned out to be. The store holds manifests too, so that content is stored says nothing; a
-   * digest never changes its nature, so this is right for as long as it is remembered.
-   */
-  readonly #shapes = new LRUCache<Digest, Shape>({ max: SHAPES_MAX })
+  readonly #stored: StoredBlobs
+  readonly #blocks = new BlockPool()
   readonly #closing = new AbortController()
 
   constructor(deps: BlobDeps) {
     this.#content = deps.content
+    this.#stored = new StoredBlobs(deps.content)
     this.#limits = { ...BLOB_LIMITS, ...deps.limits }
     this.#schedule = deps.schedule ?? scheduleTimeout
     this.#onEvent = deps.onEvent ?? (() => undefined)
@@ -104,7 +115,7 @@ class Blobs implements BlobService {
 
   async openBlob(request: RangedBlobRequest): Promise<BlobAnswer> {
     try {
-      if (this.#shapes.get(request.digest) === 'manifest') return { kind: 'is-manifest' }
+      if (this.#stored.isKnownManifest(request.digest)) return { kind: 'is-manifest' }
       const redirect = request.mode === 'redirect' ? await this.#redirect(request) : undefined
       return redirect ?? (await this.#fromStore(request)) ?? (await this.#fromUpstream(request))
     } catch (error) {
@@ -113,12 +124,31 @@ class Blobs implements BlobService {
   }
 
   isCached(digest: Digest): boolean {
-    return this.#content.size(digest) !== undefined
+    return this.#stored.size(digest) !== undefined
+  }
+
+  isInMemory(digest: Digest): boolean {
+    return this.#stored.inMemory(digest) !== undefined
+  }
+
+  openInMemory(request: MemoryRequest): MemoryAnswer | undefined {
+    const bytes = this.#stored.inMemory(request.digest)
+    if (bytes === undefined) return undefined
+    const size = bytes.length
+    const range = rangeIn(request.range, size)
+    if (range === 'unsatisfiable') return { kind: 'range-not-satisfiable', size }
+    this.noteHit(request)
+    return { kind: 'bytes', size, range, bytes: partOf(bytes, range) }
+  }
+
+  noteHit(request: Pick<BlobRequest, 'repository' | 'digest'>): void {
+    this.#stored.noteUse(request.digest)
+    this.#count('hit', request)
   }
 
   async headBlob(request: BlobRequest): Promise<BlobHeadAnswer> {
     try {
-      const stored = this.#content.size(request.digest)
+      const stored = this.#stored.size(request.digest)
       const size = stored ?? (await this.#sizeUpstream(request))
       const shape = await this.#shapeOf(request, size)
       return shape === 'manifest' ? { kind: 'is-manifest' } : { kind: 'found', size }
@@ -146,37 +176,21 @@ class Blobs implements BlobService {
 
   async #fromStore(request: RangedBlobRequest): Promise<BlobAnswer | undefined> {
     const { digest } = request
-    const size = this.#content.size(digest)
+    const size = this.#stored.size(digest)
     if (size === undefined) return undefined
-    const shape = await this.#shapeOfStored(digest, size)
+    const shape = await this.#stored.shapeOf(digest, size)
     if (shape === undefined) return undefined
     if (shape === 'manifest') return { kind: 'is-manifest' }
     const range = rangeIn(request.range, size)
     if (range === 'unsatisfiable') return { kind: 'range-not-satisfiable', size }
-    const body = await this.#content.open(digest, range)
-    if (body === undefined) return undefined
+    const stored = await this.#stored.open(digest, size, range)
+    if (stored === undefined) return undefined
     this.#count('hit', request)
-    return { kind: 'body', size, range, body }
-  }
-
-  /** Undefined where the content turned out to be damaged. */
-  async #shapeOfStored(digest: Digest, size: number): Promise<Shape | undefined> {
-    if (!mayBeManifest(size)) return 'blob'
-    const known = this.#shapes.get(digest)
-    if (known !== undefined) return known
-    const bytes = await this.#content.read(digest)
-    return bytes === undefined
-      ? undefined
-      : this.#learn(digest, (await isManifest(bytes)) ? 'manifest' : 'blob')
-  }
-
-  #learn(digest: Digest, shape: Shape): Shape {
-    this.#shapes.set(digest, shape)
-    return shape
+    return { ...stored, size, range }
   }
 
   async #shapeOf(request: BlobRequest, size: number): Promise<Shape> {
-    const known = await this.#shapeOfStored(request.digest, size)
+    const known = await this.#stored.shapeOf(request.digest, size)
     if (known !== undefined) return known
     // Not stored and small: only the bytes can tell, and whoever asks for the size mostly asks for them next.
     const flight = this.#join(request)
@@ -209,10 +223,10 @@ class Blobs implements BlobService {
       const size = start.kind === 'whole' ? start.bytes.length : start.size
       const range = rangeIn(request.range, size)
       if (range === 'unsatisfiable') return { kind: 'range-not-satisfiable', size: size ?? 0 }
-      const { start: first, end } = range ?? { start: 0, end: (size ?? Infinity) - 1 }
       if (start.kind === 'whole') {
-        return { kind: 'body', size, range, body: streamOf(start.bytes.subarray(first, end + 1)) }
+        return { kind: 'bytes', size: start.bytes.length, range, bytes: partOf(start.bytes, range) }
       }
+      const { start: first, end } = range ?? { start: 0, end: (size ?? Infinity) - 1 }
       if (!flight.reaches(first)) return undefined
       following = true
       return { kind: 'body', size, range, body: flight.follow({ start: first, end }) }
@@ -238,6 +252,7 @@ class Blobs implements BlobService {
     const flight: BlobFlight = new BlobFlight({
       source: { client, repository, digest },
       content: key === undefined ? undefined : this.#content,
+      blocks: this.#blocks,
       limits: this.#limits,
       schedule: this.#schedule,
       onEvent: (kind) => this.#count(kind, request),
@@ -253,8 +268,8 @@ class Blobs implements BlobService {
   }
 
   #learnFrom(start: FlightStart, digest: Digest): void {
-    if (start.kind === 'manifest') this.#learn(digest, 'manifest')
-    if (start.kind === 'whole') this.#learn(digest, 'blob')
+    if (start.kind === 'manifest') this.#stored.learn(digest, 'manifest')
+    if (start.kind === 'whole') this.#stored.learn(digest, 'blob')
   }
 
   async #sizeUpstream(request: BlobRequest): Promise<number> {
@@ -276,7 +291,7 @@ class Blobs implements BlobService {
     return (await untilAborted(head, signal)).size
   }
 
-  #count(kind: BlobEvent['kind'], { repository, digest }: BlobRequest): void {
+  #count(kind: BlobEvent['kind'], { repository, digest }: Pick<BlobRequest, 'repository' | 'digest'>): void {
     this.#onEvent({ kind, repository, digest })
   }
 }
@@ -313,10 +328,6 @@ async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promis
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
-}
-
-function streamOf(bytes: Buffer): Readable {
-  return Readable.from(bytes.length === 0 ? [] : [bytes], { objectMode: false })
 }
 
 function scheduleTimeout(callback: () => void, delayMs: number): () => void {

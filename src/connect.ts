@@ -1,14 +1,17 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Agent } from 'undici'
 import { Breaker } from './breaker.ts'
 import type { Config } from './config/schema.ts'
+import { createConnections } from './connections.ts'
 import type { Drills } from './drill.ts'
+import { createCheckpoints, leaveCheckpoints, type Checkpoints } from './store/checkpoints.ts'
 import { openContentStore, type DirectoryContentStore } from './store/content.ts'
-import { openDatabase } from './store/database.ts'
+import { openDatabase, type Sharing } from './store/database.ts'
 import type { StoreError } from './store/error.ts'
 import { lockDirectory } from './store/lock.ts'
+import { createSharedState, type SharedState } from './store/shared-state.ts'
 import { createStateStore } from './store/state.ts'
+import { shareTotals } from './store/total.ts'
 import type { StateStore } from './store/types.ts'
 import { createRekorClient, type RekorClient } from './trust/rekor/client.ts'
 import { LogLookUp } from './trust/rekor/look-up.ts'
@@ -20,26 +23,54 @@ import { credentialSource } from './wiring.ts'
 
 /** What the program holds on to outside of itself: the data directory, registries, logs. */
 
-export type Store = { state: StateStore; content: DirectoryContentStore; unlock: () => void }
+export type Store = {
+  state: StateStore
+  content: DirectoryContentStore
+  /** Undefined: no other process has the store. */
+  shared: SharedState | undefined
+  /** Undefined in a guest: the first process does them. */
+  checkpoints: Checkpoints | undefined
+  unlock: () => void
+}
+
+/** `guest`: what a guest is called; the first process has the lock of the directory for all of them. */
+export type StoreSharing =
+  | { readonly sharing: Exclude<Sharing, 'guest'> }
+  | { readonly sharing: 'guest'; readonly guest: string }
 
 /** Throws StoreError where the data directory cannot be used. */
 export async function openStore(
   config: Pick<Config, 'cache' | 'dataDirectory'>,
   { log, metrics }: Pick<Watch, 'log' | 'metrics'>,
   now: () => Date,
+  as: StoreSharing = { sharing: 'alone' },
 ): Promise<Store> {
   const onError = (error: StoreError): void => {
     metrics.storeFaults.inc({ operation: error.code })
     log.error({ event: 'store', err: error }, error.message)
   }
-  const unlock = lockDirectory(config.dataDirectory)
+  const isGuest = as.sharing === 'guest'
+  const unlock = isGuest ? () => undefined : lockDirectory(config.dataDirectory)
   try {
-    const database = openDatabase(join(config.dataDirectory, 'portcullis.db'))
+    const database = openDatabase(join(config.dataDirectory, 'portcullis.db'), as.sharing)
+    if (!isGuest) shareTotals(database, as.sharing === 'first')
     const { contentBytesMax: bytesMax, evidenceBytesMax } = config.cache
-    const state = createStateStore(database, { now, onError, evidenceBytesMax })
+    const state = createStateStore(database, { now, onError, evidenceBytesMax, isChecked: isGuest })
     const directory = join(config.dataDirectory, 'content')
-    const content = await openContentStore({ directory, bytesMax, database, now, onError })
-    return { state, content, unlock }
+    const guest = isGuest ? as.guest : undefined
+    const content = await openContentStore({
+      directory,
+      guest,
+      isShared: as.sharing !== 'alone',
+      bytesMax,
+      database,
+      now,
+      onError,
+    })
+    const shared = as.sharing === 'alone' ? undefined : createSharedState(database, onError)
+    if (isGuest) leaveCheckpoints(database)
+    const checkpoints = isGuest ? undefined : createCheckpoints(database, { onError })
+    return { state, content, shared, checkpoints, unlock }
   } catch (error) {
     unlock()
     throw error
@@ -77,7 +108,7 @@ export function connectLogs(
   watch: Watch,
   { drills, state }: { drills: Drills; state: Pick<StateStore, 'getLogEntry'> },
 ): { lookUp: LogLookUp | undefined; close(): Promise<void> } {
-  const agent = new Agent({
+  const agent = createConnections({
     connect: { timeout: LOG_CONNECT_TIMEOUT_MS },
     headersTimeout: LOG_ANSWER_TIMEOUT_MS,
     bodyTimeout: LOG_ANSWER_TIMEOUT_MS,

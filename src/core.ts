@@ -1,4 +1,5 @@
 import { Admissions } from './admissions.ts'
+import { ColdSteps } from './cold-steps.ts'
 import type { Config } from './config/schema.ts'
 import type { Store } from './connect.ts'
 import { createEpoch, type Epoch } from './epoch.ts'
@@ -6,9 +7,11 @@ import { Gate } from './gate.ts'
 import { Judge, type JudgeDeps } from './judge.ts'
 import type { Fresh } from './judge-fresh.ts'
 import { ManifestError } from './oci/manifest-error.ts'
-import { OpenBudget } from './open-budget.ts'
+import { OpenBudget, type OpenBudgetDeps } from './open-budget.ts'
+import { patienceOf as patienceIn, type Patience } from './policy/patience.ts'
 import type { Ring } from './policy/ring.ts'
 import type { Mode } from './policy/types.ts'
+import type { Peers } from './peers.ts'
 import type { PoliciesInForce } from './policy-source/keeper.ts'
 import { decisionSource } from './policy-source/source.ts'
 import { Puller } from './pull.ts'
@@ -65,20 +68,26 @@ export type CoreParts = {
   readonly runner: VerificationRunner
   readonly lookUp: LogLookUp | undefined
   readonly recent: RecentPulls
+  /** Undefined: no other process has the store. */
+  readonly peers: Peers | undefined
   readonly time: {
     readonly now: () => Date
     readonly elapsed: () => number
     readonly pause: () => Promise<void>
     readonly workLimit: () => AbortSignal
     readonly revalidationLimit: () => AbortSignal
+    readonly limit: (ms: number) => AbortSignal
   }
 }
 
 /** What judges and what follows from it. */
 export type Core = Fresh & {
+  readonly manifests: ManifestSource
   readonly judge: Judge
   readonly gate: Gate
   readonly puller: Puller
+  /** The same steps for those who only ask what a pull would come to. */
+  readonly cold: ColdSteps
   readonly admissions: Admissions
   readonly modeOf: (repositoryName: string, ring: Ring) => Mode
   readonly inRing: InRing
@@ -94,11 +103,21 @@ export function createCore(config: Config, parts: CoreParts): Core {
   const { log, metrics } = watch
   const { content, state } = parts.store
   const epoch = (): Epoch => current.get()
-  const before = new VerifiedBefore({ ...time, ...config.outages, state })
-  const budget = new OpenBudget({ ...time, ...config.outages, state })
-  const gate = new Gate({ ...time, epoch, state, before, budget, onEvent: observeGate(metrics, log) })
+  const gate = createGate(config, parts, epoch)
   const parse = manifestParser(parts)
-  const common = { ...parts, ...time, ...config.cache, state, metrics, content, parse, epoch, gate }
+  const common = {
+    ...parts,
+    ...time,
+    ...config.cache,
+    state,
+    metrics,
+    content,
+    parse,
+    epoch,
+    gate,
+    supportFor: parts.store.shared?.supportFor,
+    isShared: parts.store.shared !== undefined,
+  }
   const allowedForeignHosts = new Set(config.foreignUrls.allowedHosts)
   const judging = (judgingGate: JudgeDeps['gate']): { manifests: ManifestSource; judge: Judge } => {
     const manifests = new ManifestSource(common)
@@ -107,21 +126,12 @@ export function createCore(config: Config, parts: CoreParts): Core {
   const { manifests, judge } = judging(gate)
   // What it finds out is told to nobody.
   const fresh = (): Fresh => judging({ peek: (...image) => gate.peek(...image), noteJudged: () => undefined })
-  const recorder = createRecorder({ state, log, metrics, now: time.now })
-  const modeOf = (name: string, ring: Ring): Mode => {
-    const now = epoch()
-    const rules = { policies: now.matching(name), revocations: now.revoking(name) }
-    return strictestMode(now.policies, rules, ring)
-  }
+  const recorder = createRecorder({ ...time, state, log, metrics })
   const inRing = rememberInRing()
+  const { modeOf, patienceOf } = rulesOf(epoch)
+  const cold = { ...time, metrics, manifests, judge, gate, modeOf, inRing, patienceOf }
   const onRetiring = observeRetiring(metrics)
-  const sightings = new Sightings({
-    state,
-    nowMs: () => time.now().getTime(),
-    pause: time.pause,
-    onError: (error) => watch.onError(error),
-    onLost: (pulls) => metrics.pullsNotCounted.inc(pulls),
-  })
+  const sightings = createSightings(parts)
   const onPull = (pull: PullSeen & JudgedPull): void => {
     parts.recent.note(pull)
     sightings.note(pull)
@@ -130,7 +140,8 @@ export function createCore(config: Config, parts: CoreParts): Core {
     manifests,
     judge,
     gate,
-    puller: new Puller({ manifests, judge, gate, state, recorder, onRetiring, onPull, modeOf, inRing }),
+    puller: new Puller({ ...cold, manifests, judge, gate, state, recorder, onRetiring, onPull }),
+    cold: new ColdSteps(cold),
     admissions: new Admissions({ ...common, judge, recorder, onError: (error) => watch.onError(error) }),
     modeOf,
     inRing,
@@ -141,6 +152,46 @@ export function createCore(config: Config, parts: CoreParts): Core {
       gate.flush()
     },
   }
+}
+
+function createGate({ outages }: Config, { store, peers, time, watch }: CoreParts, epoch: () => Epoch): Gate {
+  const { state, shared } = store
+  const before = new VerifiedBefore({ ...time, ...outages, state })
+  const others: OpenBudgetDeps['others'] =
+    shared === undefined
+      ? undefined
+      : { ...shared, onJudged: (repository, digest, kind) => peers?.tell({ kind, repository, digest }) }
+  const budget = new OpenBudget({ ...time, ...outages, state, others })
+  peers?.onNews(({ repository, digest, kind }) => budget.hear(repository, digest, kind))
+  const onEvent = observeGate(watch.metrics, watch.log)
+  return new Gate({ ...time, epoch, state, before, budget, onEvent })
+}
+
+/** What the policies and revocations of a repository come to in a ring, now. */
+function rulesOf(epoch: () => Epoch): Pick<Core, 'modeOf'> & {
+  readonly patienceOf: (repositoryName: string, ring: Ring) => Patience
+} {
+  const rulesFor = (now: Epoch, name: string) => ({
+    policies: now.matching(name),
+    revocations: now.revoking(name),
+  })
+  return {
+    modeOf(name, ring) {
+      const now = epoch()
+      return strictestMode(now.policies, rulesFor(now, name), ring)
+    },
+    patienceOf: (name, ring) => patienceIn(rulesFor(epoch(), name), ring),
+  }
+}
+
+function createSightings({ store, time, watch }: CoreParts): Sightings {
+  return new Sightings({
+    state: store.state,
+    nowMs: () => time.now().getTime(),
+    pause: time.pause,
+    onError: (error) => watch.onError(error),
+    onLost: (pulls) => watch.metrics.pullsNotCounted.inc(pulls),
+  })
 }
 
 /** A manifest that cannot be parsed is a fact about the image, for policy to judge; a worker that dies is not. */

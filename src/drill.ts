@@ -62,6 +62,11 @@ export class Drills {
     return { ok: true, drill: this.#drill }
   }
 
+  /** In a process that another one leads: the drill of that one, or none. Nobody is told of it once more. */
+  follow(drill: Drill | undefined): void {
+    this.#drill = drill
+  }
+
   /** The drill that it ended; undefined where none was running. */
   stop(): Drill | undefined {
     const drill = this.status()

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { bindPolicies } from './policy/bind.ts'
 import { policiesFor, revocationsFor, type IndexedPolicySet } from './policy/policy-index.ts'
 import type { Policy, Revocation } from './policy/types.ts'
@@ -34,7 +35,8 @@ export function createEpoch(set: IndexedPolicySet, trust: TrustSnapshot, policyS
     matching: (repositoryName) => policiesFor(policies, repositoryName),
     revoking: (repositoryName) => revocationsFor(policies, repositoryName),
     trust,
-    key: [policyVersion, trustVersion, policySource].filter((part) => part !== undefined).join(' '),
+    // Short: it is part of the name of every verdict that is kept.
+    key: hash('sha256', JSON.stringify([policyVersion, trustVersion, policySource]), 'base64url'),
     policyVersion,
     policySource,
     trustVersion,

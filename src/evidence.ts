@@ -2,9 +2,12 @@ import { DEPENDENCY_OF } from './cause.ts'
 import { discover } from './discover/discover.ts'
 import type { Discovery } from './discover/types.ts'
 import { encodeFindings, trustedText, type VerifiedWith } from './findings.ts'
+import type { HeadStart } from './head-start.ts'
+import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
 import { asksForEvidence, evidenceDenials } from './policy/revocation.ts'
 import type { Authority, ImageFacts, Policy, Revocation } from './policy/types.ts'
+import type { Progress } from './progress.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { StateStore } from './store/types.ts'
 import type { TrustSnapshot } from './trust/snapshot.ts'
@@ -28,6 +31,8 @@ export type EvidenceDeps = {
   lookUp?: LogLookUp | undefined
   runner: VerificationRunner
   metrics: Pick<Metrics, 'stepDuration' | 'evidenceFailures'>
+  /** Told of each step under way. */
+  progress?: Pick<Progress, 'begin'> | undefined
   now: () => Date
   /** Milliseconds, monotonic. */
   elapsed: () => number
@@ -38,6 +43,8 @@ export type EvidenceSubject = {
   readonly repository: Repository
   readonly manifest: FetchedManifest
   readonly timings: Timings
+  /** What was asked for together with the manifest. */
+  readonly ahead?: Pick<HeadStart, 'take'>
 }
 
 /** What is proven about a subject, what proves nothing and why, and what could not be had. */
@@ -76,7 +83,7 @@ export async function gatherEvidence(
  * nor log.
  */
 async function gather(
-  { repository, manifest, timings }: EvidenceSubject,
+  { repository, manifest, timings, ahead }: EvidenceSubject,
   asked: Asked,
   deps: EvidenceDeps,
 ): Promise<Evidence> {
@@ -91,12 +98,9 @@ async function gather(
   const stored = deps.state.getEvidence(repository, manifest.digest)?.discovery
   const before = stored === undefined ? NO_EVIDENCE : await verify(stored)
   if (stored !== undefined && isEnough(before)) return before
-  const client = deps.upstreams.client(repository.registry)
-  if (client === undefined) return before
-  const source = { client, reader: deps.runner }
-  const fresh = await timed('discover', to, () =>
-    discover(manifest.digest, repository, source, deps.workLimit()),
-  )
+  const discovering = ahead?.take() ?? discoverNow(repository, manifest.digest, deps)
+  if (discovering === undefined) return before
+  const fresh = await timed('discover', to, () => discovering)
   const found = merge(fresh, stored)
   const known = await verify(found, logsToAsk)
   const { candidates, findings: evidence } = isEnough(known)
@@ -109,6 +113,19 @@ async function gather(
     deps.state.setEvidence(repository, manifest.digest, { ...found, candidates, failures: [] }, deps.now())
   }
   return evidence
+}
+
+/** Step 5: what upstream has about the digest now; undefined where there is no such upstream. */
+export function discoverNow(
+  repository: Repository,
+  digest: Digest,
+  { upstreams, runner, workLimit }: Pick<EvidenceDeps, 'upstreams' | 'runner' | 'workLimit'>,
+  givenUp?: AbortSignal,
+): Promise<Discovery> | undefined {
+  const client = upstreams.client(repository.registry)
+  if (client === undefined) return undefined
+  const signal = givenUp === undefined ? workLimit() : AbortSignal.any([workLimit(), givenUp])
+  return discover(digest, repository, { client, reader: runner }, signal)
 }
 
 type LookUpInput = Pick<Asked, 'image' | 'policies'> & {

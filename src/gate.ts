@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import { ancestorsOf } from './ancestors.ts'
 import type { Epoch } from './epoch.ts'
+import { createLru } from './lru.ts'
 import type { Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
 import type { Finding, NoRoom, OpenBudget } from './open-budget.ts'
@@ -72,10 +72,10 @@ const REPEAT_MS = 60_000
 /** Step 8 with all that it must know beside the verdict: what was verified before, and what the budget of `open` allows. */
 export class Gate {
   readonly #deps: GateDeps
-  readonly #lately = new LRUCache<string, Lately>({ max: LATELY_MAX })
+  readonly #lately = createLru<string, Lately>(LATELY_MAX)
   /** When which client was last recorded, and by which decision. */
-  readonly #told = new LRUCache<string, { atMs: number; decision: string }>({ max: LATELY_MAX })
-  readonly #toldStale = new LRUCache<number, true>({ max: LATELY_MAX })
+  readonly #told = createLru<string, { atMs: number; decision: string }>(LATELY_MAX)
+  readonly #toldStale = createLru<number, true>(LATELY_MAX)
 
   constructor(deps: GateDeps) {
     this.#deps = deps
@@ -187,6 +187,11 @@ export class Gate {
     budget.close(admission, finding)
     this.#lately.delete(keyOf(admission.repository, admission.digest))
     onEvent({ kind: 'waiting', count: budget.waiting })
+  }
+
+  /** Tells how many images wait to be judged: where other processes admit them, too, nobody else does. */
+  countWaiting(): void {
+    this.#deps.onEvent({ kind: 'waiting', count: this.#deps.budget.waiting })
   }
 
   /** Writes what has only been noted in memory. To be called every few seconds. */

@@ -1,18 +1,14 @@
-import { LRUCache } from 'lru-cache'
 import { ancestorsOf } from './ancestors.ts'
 import { causeOf } from './cause.ts'
 import { closureFrom, type Closure } from './closure.ts'
 import { versionsOf, type Epoch, type EpochVersions } from './epoch.ts'
-import {
-  gatherEvidence,
-  NO_EVIDENCE,
-  type Evidence,
-  type EvidenceDeps,
-  type EvidenceSubject,
-} from './evidence.ts'
+import { NO_EVIDENCE, type Evidence, type EvidenceDeps, type EvidenceSubject } from './evidence.ts'
 import { encodeFindings, trustedText } from './findings.ts'
 import { shareFlight } from './flight.ts'
 import type { Gate } from './gate.ts'
+import { HeadStarts } from './head-start.ts'
+import { decideIn, guessOf, judgeAlone, type Alone, type Finding } from './judge-alone.ts'
+import { KeptJudgements, type Kept, type Standing } from './kept-judgements.ts'
 import {
   causesOf,
   covered,
@@ -28,13 +24,14 @@ import {
 import { manifestReasons } from './manifest-reasons.ts'
 import { digestOf, type Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
-import { decide } from './policy/decide.ts'
 import { retiringIn, type RetiringKind } from './policy/retiring.ts'
 import { asksForEvidence } from './policy/revocation.ts'
 import type { Cause, ImageFacts, Judgement, Reason } from './policy/types.ts'
 import type { MissingCause } from './policy/verdict.ts'
 import { Progress } from './progress.ts'
-import { NOTHING_SIGNED, signingFacts, type SigningFacts } from './signing.ts'
+import { SharedResults } from './shared-results.ts'
+import { NOTHING_SIGNED, type SigningFacts } from './signing.ts'
+import type { SharedState } from './store/shared-state.ts'
 import type { StateStore } from './store/types.ts'
 import { timed, type Timings } from './timings.ts'
 import type { FetchedManifest, ManifestSource } from './upstream/manifest-source.ts'
@@ -46,8 +43,7 @@ export type Judged = EpochVersions & {
   readonly judgement: Judgement
   /** The index that covers this manifest, where it did not have to stand for itself. */
   readonly coveredBy: Digest | undefined
-  /** What the manifest names. */
-  readonly closure: Closure
+  readonly isEvidence: boolean
   /** What it rests on that is being retired. */
   readonly retiring: readonly RetiringKind[]
   /** Of the manifest itself; nothing where nobody had to look, because no policy asks or its index covers it. */
@@ -56,6 +52,8 @@ export type Judged = EpochVersions & {
   readonly isWhole: boolean
   /** Milliseconds that each step took, for the record. */
   readonly timings: Timings
+  /** What the manifest names. Whoever serves it first takes it away: it is written down by then, and weighs more than the rest. */
+  closure: Closure | undefined
 }
 
 export type JudgeDeps = Omit<EvidenceDeps, 'trust'> & {
@@ -64,6 +62,8 @@ export type JudgeDeps = Omit<EvidenceDeps, 'trust'> & {
   gate: Pick<Gate, 'peek' | 'noteJudged'>
   manifests: Pick<ManifestSource, 'fetch'>
   state: Pick<StateStore, 'parentsOfManifest'>
+  /** Where other processes judge, too; see shared-state.ts. */
+  supportFor?: SharedState['supportFor'] | undefined
   /** How long a judgement that is not wholly satisfied is kept: a new signature must not wait long. */
   violatedTtlMs: number
   allowedForeignHosts: ReadonlySet<string>
@@ -88,11 +88,8 @@ type Chain = {
   readonly progress: Progress
 }
 
-/** A manifest whose own evidence is asked for. */
-type Alone = EvidenceSubject & { readonly epoch: Epoch; readonly progress: Progress }
-
-/** `until`: on the monotonic clock; `endsAtMs`: when something in it is too old to count, by the time of day. */
-type Kept = { readonly judged: Judged; readonly until: number; readonly endsAtMs: number }
+/** `isOutdone`: as in Kept; `atMs` on the monotonic clock. */
+type Start = { readonly atMs: number; readonly isOutdone: Kept['isOutdone'] }
 
 type Cover = {
   readonly root: Digest | undefined
@@ -103,7 +100,6 @@ type Cover = {
 
 /** Of nothing: no manifest has it. */
 const NO_DIGEST = digestOf(Buffer.alloc(0))
-type Finding = Pick<Judged, 'judgement' | 'signing' | 'isWhole'>
 
 /** A verdict and what it rests on take about 1 KiB. */
 const JUDGED_MAX = 100_000
@@ -116,19 +112,32 @@ const LATELY_FROM_MS = 1_000
 /** Steps 4 to 7, once for all who ask for the same digest in the same repository. */
 export class Judge {
   readonly #deps: JudgeDeps
-  readonly #cache = new LRUCache<string, Kept>({ max: JUDGED_MAX })
+  readonly #cache: KeptJudgements
   /** What could not be determined a moment ago: nothing that is known, and never served from memory. */
-  readonly #lately = new LRUCache<string, Kept>({ max: LATELY_MAX })
+  readonly #lately: KeptJudgements
+  readonly #shared = new SharedResults()
   readonly #flights = new Map<string, Promise<Judged>>()
   readonly #progress = new Map<string, Progress>()
+  readonly #headStarts = new HeadStarts()
 
   constructor(deps: JudgeDeps) {
     this.#deps = deps
+    this.#cache = new KeptJudgements({ ...deps, max: JUDGED_MAX })
+    this.#lately = new KeptJudgements({ ...deps, max: LATELY_MAX })
   }
 
   /** The cached judgement, if there is one: no I/O, no crypto. */
   known(repository: Repository, digest: Digest): Judged | undefined {
-    return this.#current(this.#cache, keyOf({ epoch: this.#deps.epoch(), repository, digest }))
+    return this.standing(repository, digest)?.judged
+  }
+
+  /** The same, for whoever keeps what follows from it. */
+  standing(repository: Repository, digest: Digest): Standing | undefined {
+    const epoch = this.#deps.epoch()
+    const kept = this.#cache.get(keyOf({ epoch, repository, digest }))
+    if (kept === undefined) return undefined
+    const { key } = epoch
+    return { judged: kept.judged, holds: () => this.#deps.epoch().key === key && this.#cache.holds(kept) }
   }
 
   /** Rejects with UpstreamError where the manifest itself cannot be had. */
@@ -142,13 +151,18 @@ export class Judge {
     return this.#progress.get(key)?.isHeldUpByVerifying() ?? false
   }
 
+  /** The step that a judgement under way is at; undefined where there is none. */
+  stepOf(repository: Repository, digest: Digest): string | undefined {
+    return this.#progress.get(keyOf({ epoch: this.#deps.epoch(), repository, digest }))?.step()
+  }
+
   /** Forgets what was held against these manifests: something that may cover them has been let in. */
   reconsider(repository: Repository, digests: readonly Digest[]): void {
     const epoch = this.#deps.epoch()
     for (const digest of digests) {
       const key = keyOf({ epoch, repository, digest })
-      if (this.#cache.get(key)?.until !== Infinity) this.#cache.delete(key)
-      this.#lately.delete(key)
+      this.#cache.reconsider(key)
+      this.#lately.reconsider(key)
     }
   }
 
@@ -170,16 +184,10 @@ export class Judge {
     return { ...versionsOf(epoch), judgement: this.#decide(epoch, image, evidence, reasons) }
   }
 
-  #current(kept: LRUCache<string, Kept>, key: string): Judged | undefined {
-    const entry = kept.get(key)
-    // A clock that is set, and a machine that slept, move the end of what is too old, and not the monotonic clock.
-    return entry === undefined || entry.until < this.#deps.elapsed() ? undefined : this.#stillTrue(entry)
-  }
-
   async #judge(question: Question, chain?: Chain): Promise<Judged> {
     const key = keyOf(question)
-    const known = this.#current(this.#cache, key) ?? this.#current(this.#lately, key)
-    if (known !== undefined) return known
+    const known = this.#cache.get(key) ?? this.#lately.get(key)
+    if (known !== undefined) return known.judged
     const running = this.#flights.has(key)
     // Not the whole verdict, so it is none for those who ask directly.
     if (!running && chain?.isWhole === false) return await this.#judgeInPart(question, chain)
@@ -194,11 +202,11 @@ export class Judge {
 
   async #judgeNew(question: Question, above: Chain | undefined): Promise<Judged> {
     const key = keyOf(question)
-    const startMs = this.#deps.elapsed()
+    const start = this.#startOf(question)
     const chain = above ?? this.#chainOf(question)
     this.#progress.set(key, chain.progress)
     try {
-      return this.#remember(question, await this.#judgeCold(question, chain), startMs)
+      return this.#remember(question, await this.#judgeCold(question, chain), start)
     } finally {
       this.#progress.delete(key)
     }
@@ -206,9 +214,16 @@ export class Judge {
 
   /** Only what no index that was left out could change counts beyond the question. */
   async #judgeInPart(question: Question, chain: Chain): Promise<Judged> {
-    const startMs = this.#deps.elapsed()
+    const start = this.#startOf(question)
     const judged = await this.#judgeCold(question, chain)
-    return isSatisfied(judged.judgement) ? this.#remember(question, judged, startMs) : judged
+    return isSatisfied(judged.judgement) ? this.#remember(question, judged, start) : judged
+  }
+
+  #startOf({ repository, digest }: Question): Start {
+    const { supportFor, elapsed } = this.#deps
+    const support = supportFor?.(repository, digest)
+    const isOutdone = supportFor === undefined ? undefined : () => supportFor(repository, digest) !== support
+    return { atMs: elapsed(), isOutdone }
   }
 
   #chainOf({ repository, digest }: Question): Chain {
@@ -218,15 +233,15 @@ export class Judge {
   }
 
   /** An outage changes no verdict already reached: what cannot be determined now is what it was before. */
-  #remember(question: Question, judged: Judged, startMs: number): Judged {
+  #remember(question: Question, judged: Judged, { atMs, isOutdone }: Start): Judged {
     const { repository, digest } = question
     this.#deps.gate.noteJudged(repository, digest, judged.judgement)
     const key = keyOf(question)
     const nowMs = this.#deps.elapsed()
-    const kept = isDetermined(judged.judgement) ? judged : this.#stillTrue(this.#cache.get(key))
+    const kept = isDetermined(judged.judgement) ? judged : this.#cache.last(key)
     if (kept === undefined) {
-      if (nowMs - startMs >= LATELY_FROM_MS)
-        this.#lately.set(key, { judged, until: nowMs + LATELY_MS, endsAtMs: Infinity })
+      if (nowMs - atMs >= LATELY_FROM_MS)
+        this.#lately.set(key, { judged, until: nowMs + LATELY_MS, endsAtMs: Infinity, isOutdone })
       return judged
     }
     const isLasting = isSettled(kept.judgement) && !isStillRevocable(question, kept)
@@ -235,27 +250,36 @@ export class Judge {
       judged: kept,
       until: nowMs + (isLasting ? Infinity : this.#deps.violatedTtlMs),
       endsAtMs,
+      isOutdone: isLasting ? undefined : isOutdone,
     })
     return kept
   }
 
-  /** What was satisfied by something that is too old by now is not any more, whatever cannot be had. */
-  #stillTrue(kept: Kept | undefined): Judged | undefined {
-    return kept === undefined || kept.endsAtMs <= this.#deps.now().getTime() ? undefined : kept.judged
+  async #judgeCold(question: Question, chain: Chain): Promise<Judged> {
+    const { repository, digest } = question
+    const { ancestors, progress } = chain
+    const timings: Timings = {}
+    using ahead = this.#headStarts.of(guessOf({ ...question, progress }, this.#deps))
+    const manifest = await timed('fetch', { ...this.#deps, timings, progress }, () =>
+      this.#deps.manifests.fetch(repository, digest, () => {
+        // An index may cover it: then its own evidence is not looked at.
+        if (ancestors.size === 0) ahead.begin()
+      }),
+    )
+    const judged = await this.#judgeManifest(question, chain, { repository, manifest, timings, ahead })
+    await manifest.kept
+    return judged
   }
 
-  async #judgeCold(question: Question, chain: Chain): Promise<Judged> {
+  async #judgeManifest(question: Question, chain: Chain, given: EvidenceSubject): Promise<Judged> {
     const { epoch, repository, digest } = question
-    const { progress } = chain
-    const timings: Timings = {}
-    const manifest = await timed('fetch', { ...this.#deps, timings }, () =>
-      this.#deps.manifests.fetch(repository, digest),
-    )
+    const { manifest, timings } = given
     const image = imageOf(repository, manifest)
     const closure = closureFrom(manifest)
     const nothing = { retiring: [], signing: NOTHING_SIGNED, isWhole: true, coveredBy: undefined }
-    const known = { ...versionsOf(epoch), digest, closure, timings, ...nothing }
-    if (closure.isEvidence) return { ...known, judgement: { results: revocationsOf(epoch, image) } }
+    const { isEvidence } = closure
+    const known = { ...versionsOf(epoch), digest, isEvidence, closure, timings, ...nothing }
+    if (isEvidence) return { ...known, judgement: { results: revocationsOf(epoch, image) } }
     const reasons = manifestReasons(manifest, this.#deps.allowedForeignHosts)
     if (reasons.length > 0) {
       const findings = { ...NO_EVIDENCE, manifestReasons: reasons }
@@ -267,13 +291,14 @@ export class Judge {
       return { ...known, judgement: this.#decide(epoch, image, NO_EVIDENCE, reasons) }
     }
     const cover = await this.#coverOf(question, chain)
-    const subject = { epoch, repository, manifest, timings, progress }
-    const found = await this.#judgementUnder(cover, subject)
+    const found = await this.#judgementUnder(cover, { ...given, epoch, progress: chain.progress })
     const retiring = retiringIn(found.judgement, epoch.matching(repositoryName(image)), {
       image,
       now: this.#deps.now(),
     })
-    return { ...known, ...found, retiring, coveredBy: cover.root }
+    // By its proofs it is found out whether what an index covers rests on what is being retired.
+    const judgement = retiring.length > 0 ? found.judgement : this.#shared.of(found.judgement, epoch)
+    return { ...known, ...found, judgement, retiring, coveredBy: cover.root }
   }
 
   /**
@@ -282,7 +307,7 @@ export class Judge {
    */
   async #judgementUnder(cover: Cover, subject: Alone): Promise<Finding> {
     if (cover.judgement === undefined || !isSatisfied(cover.judgement)) {
-      const own = await this.#judgeAlone(subject, cover.missing)
+      const own = await judgeAlone(subject, cover.missing, this.#deps)
       return { ...own, judgement: covered(own.judgement, cover.judgement) }
     }
     const revoked = revocationsOf(subject.epoch, imageOf(subject.repository, subject.manifest))
@@ -327,32 +352,8 @@ export class Judge {
     }
   }
 
-  async #judgeAlone(
-    { epoch, progress, ...subject }: Alone,
-    missing: readonly MissingCause[],
-  ): Promise<Finding> {
-    const image = imageOf(subject.repository, subject.manifest)
-    const policies = epoch.matching(repositoryName(image))
-    const revocations = epoch.revoking(repositoryName(image))
-    const judgementOf = (evidence: Evidence) =>
-      this.#decide(epoch, image, { ...evidence, missing: [...missing, ...evidence.missing] }, [])
-    // Where nothing asks, nothing that could be found would change anything.
-    const isAsked = policies.some(({ mode }) => mode !== 'off') || revocations.some(asksForEvidence)
-    if (!isAsked) return { judgement: judgementOf(NO_EVIDENCE), signing: NOTHING_SIGNED, isWhole: true }
-    const isEnough = (evidence: Evidence) => isSatisfied(judgementOf(evidence))
-    const runner = followed(this.#deps.runner, progress)
-    const deps = { ...this.#deps, runner, trust: epoch.trust }
-    const evidence = await gatherEvidence(subject, { image, policies, revocations, isEnough }, deps)
-    const isWhole = evidence.missing.length === 0
-    return { judgement: judgementOf(evidence), signing: signingFacts(evidence.verified), isWhole }
-  }
-
   #decide(epoch: Epoch, image: ImageFacts, evidence: Evidence, reasons: readonly Reason[]): Judgement {
-    const name = repositoryName(image)
-    const [policies, revocations] = [epoch.matching(name), epoch.revoking(name)]
-    const { unmatched } = epoch.policies
-    const now = this.#deps.now()
-    return decide({ policies, revocations, unmatched, image, now, ...evidence, manifestReasons: reasons })
+    return decideIn(epoch, image, evidence, { now: this.#deps.now(), reasons })
   }
 }
 
@@ -361,15 +362,6 @@ function isStillRevocable({ epoch, repository }: Question, { judgement, isWhole 
   return (
     !(isSatisfied(judgement) && isWhole) && epoch.revoking(repositoryName(repository)).some(asksForEvidence)
   )
-}
-
-/** Tells of all work whose length depends on what was pushed. */
-function followed(runner: JudgeDeps['runner'], progress: Progress): JudgeDeps['runner'] {
-  return {
-    ...runner,
-    verify: (...input) => progress.verifying(() => runner.verify(...input)),
-    readReferrers: (...input) => progress.verifying(() => runner.readReferrers(...input)),
-  }
 }
 
 function lateCause(progress: Progress): Cause {

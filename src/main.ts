@@ -1,16 +1,22 @@
 import { Command, CommanderError } from 'commander'
 import { EXIT, type CommandIo } from './cli/io.ts'
-import { registerConfig } from './cli/config.ts'
-import { registerDemo } from './cli/demo.ts'
-import { registerDrill } from './cli/drill.ts'
-import { registerPolicy } from './cli/policy.ts'
-import { registerRollout } from './cli/rollout.ts'
-import { registerServe } from './cli/serve.ts'
-import { registerTrust } from './cli/trust.ts'
-import { registerTuf } from './cli/tuf.ts'
-import { registerVerify } from './cli/verify.ts'
-import { registerVerifyBundle } from './cli/verify-bundle.ts'
 import { VERSION } from './version.ts'
+
+type Register = (program: Command, io: CommandIo) => void
+
+/** In the order of the help. Each is loaded when it is asked for: all together take longer than a start in an outage may. */
+const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map<string, () => Promise<Register>>([
+  ['serve', async () => (await import('./cli/serve.ts')).registerServe],
+  ['verify', async () => (await import('./cli/verify.ts')).registerVerify],
+  ['verify-bundle', async () => (await import('./cli/verify-bundle.ts')).registerVerifyBundle],
+  ['config', async () => (await import('./cli/config.ts')).registerConfig],
+  ['trust', async () => (await import('./cli/trust.ts')).registerTrust],
+  ['policy', async () => (await import('./cli/policy.ts')).registerPolicy],
+  ['drill', async () => (await import('./cli/drill.ts')).registerDrill],
+  ['rollout', async () => (await import('./cli/rollout.ts')).registerRollout],
+  ['tuf', async () => (await import('./cli/tuf.ts')).registerTuf],
+  ['demo', async () => (await import('./cli/demo.ts')).registerDemo],
+])
 
 const io: CommandIo = {
   stdout: (text) => void process.stdout.write(text),
@@ -29,18 +35,6 @@ const program = new Command('portcullis')
   .exitOverride()
   .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
 
-registerServe(program, io)
-registerVerify(program, io)
-registerVerifyBundle(program, io)
-registerConfig(program, io)
-registerTrust(program, io)
-registerPolicy(program, io)
-registerDrill(program, io)
-registerRollout(program, io)
-registerTuf(program, io)
-registerDemo(program, io)
-exitAlike(program)
-
 // Node would end with 1, which says "refused": a program that broke down has judged nothing.
 process.on('uncaughtException', (error: unknown) => {
   tellUnexpected(error)
@@ -48,6 +42,12 @@ process.on('uncaughtException', (error: unknown) => {
 })
 
 try {
+  for (const load of wanted(process.argv[2])) {
+    // oxlint-disable-next-line no-await-in-loop -- in the order of the help
+    const register = await load()
+    register(program, io)
+  }
+  exitAlike(program)
   await program.parseAsync(process.argv)
 } catch (error) {
   if (error instanceof CommanderError) {
@@ -56,6 +56,13 @@ try {
     tellUnexpected(error)
     io.exit(EXIT.undetermined)
   }
+}
+
+/** The command that is asked for; all of them where the program has to say which there are. */
+function wanted(name: string | undefined): Iterable<() => Promise<Register>> {
+  if (name === '--version' || name === '-V') return []
+  const command = COMMANDS.get(name ?? '')
+  return command === undefined ? COMMANDS.values() : [command]
 }
 
 /** Settings of a command are copied when it is added: told to every level, every level exits alike. */

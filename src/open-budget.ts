@@ -1,15 +1,24 @@
-import { LRUCache } from 'lru-cache'
+import { createLru } from './lru.ts'
 import type { Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
+import { StoreError } from './store/error.ts'
+import type { SharedState } from './store/shared-state.ts'
 import type { OpenAdmission, StateStore, StoredAdmission } from './store/types.ts'
 
 export type OpenBudgetDeps = {
   state: Pick<StateStore, 'admitOpen' | 'openAdmissions' | 'closeAdmission' | 'admissions' | 'wasRefused'>
+  /** Where other processes spend from it, too. */
+  others?: OtherSpenders | undefined
   now: () => Date
   /** Distinct images of one registry that one outage may let pass. */
   openImagesMax: number
   /** How long after the first of them. */
   openForMs: number
+}
+
+type OtherSpenders = Pick<SharedState, 'admissionsStamp' | 'exclusively'> & {
+  /** To be told of what is not on the disk. */
+  onJudged(repository: Repository, digest: Digest, kind: 'refused' | 'forgiven'): void
 }
 
 export type Finding = NonNullable<StoredAdmission['finding']>
@@ -38,34 +47,55 @@ const REFUSED_MAX = 10_000
 /** So many times `openFor` after its admission, an image that nobody could judge holds no outage open any more. */
 const STALE_AFTER = 6
 
-/** The budget of stance `open`: images and time, once for each registry and outage. A restart changes nothing of it. */
+/**
+ * The budget of stance `open`: images and time, once for each registry and outage. A restart changes nothing of it, nor does
+ * it matter which of several processes spends it: the store knows what all of them have admitted.
+ */
 export class OpenBudget {
   readonly #deps: OpenBudgetDeps
   /** What was judged since the start, or by a review: not each of them is a decision on the disk. */
-  readonly #refused = new LRUCache<string, true>({ max: REFUSED_MAX })
+  readonly #refused = createLru<string, true>(REFUSED_MAX)
   /** By registry: one that stays dead must not take the others with it. */
   readonly #outages = new Map<string, Outage>()
+  /** Of the admissions that are known here. */
+  #stamp: string | undefined
 
   constructor(deps: OpenBudgetDeps) {
     this.#deps = deps
-    const stored = [...deps.state.openAdmissions(), ...deps.state.admissions(ADMISSIONS_READ_MAX)]
+    this.#stamp = deps.others?.admissionsStamp()
+    this.#load()
+  }
+
+  #load(): void {
+    const { state, openForMs } = this.#deps
+    const stored = [...state.openAdmissions(), ...state.admissions(ADMISSIONS_READ_MAX)]
     const unsorted = [...new Map(stored.map((admission) => [admission.id, admission])).values()]
     const admissions = unsorted.toSorted((a, b) => a.firstAt.getTime() - b.firstAt.getTime())
     for (const [registry, own] of Map.groupBy(admissions, ({ repository }) => repository.registry))
-      this.#outages.set(registry, lastOutage(own, deps.openForMs))
+      this.#outages.set(registry, lastOutage(own, openForMs))
     for (const { repository, digest, finding } of admissions) {
-      if (finding?.verdict === 'violated') this.refuse(repository, digest)
+      if (finding?.verdict === 'violated') this.#refused.set(keyOf(repository, digest), true)
     }
+  }
+
+  /** What others have admitted or closed meanwhile. Throws StoreError. */
+  #catchUp(): void {
+    const stamp = this.#deps.others?.admissionsStamp()
+    if (stamp === this.#stamp) return
+    this.#stamp = stamp
+    this.#load()
   }
 
   /** Images that were let pass and wait to be judged. */
   get waiting(): number {
+    this.#catchUp()
     const images = [...this.#outages.values()].flatMap((outage) => [...outage.images.values()])
     return images.filter(({ verdict }) => verdict === undefined).length
   }
 
   /** Whether the image was let pass in this outage, is not judged yet, and may still be served. */
   isAdmitted(repository: Repository, digest: Digest): boolean {
+    this.#catchUp()
     const outage = this.#current(repository)
     const image = outage?.images.get(keyOf(repository, digest))
     return (
@@ -78,6 +108,7 @@ export class OpenBudget {
 
   /** Why the image may not be let pass now, after `others` more of its registry; undefined where it may. */
   noRoomFor(repository: Repository, digest: Digest, others = 0): NoRoom | undefined {
+    this.#catchUp()
     if (this.wasRefused(repository, digest)) return 'refused'
     const outage = this.#current(repository)
     const image = outage?.images.get(keyOf(repository, digest))
@@ -89,8 +120,21 @@ export class OpenBudget {
     return image === undefined && spent + others >= this.#deps.openImagesMax ? 'images' : undefined
   }
 
-  /** Durable before it returns, and only then spent. One record an image and outage. Throws StoreError. */
+  /**
+   * Durable before it returns, and only then spent. One record an image and outage. Throws StoreError, also where another
+   * process has spent the last of it meanwhile.
+   */
   admit(admission: Omit<OpenAdmission, 'at'>): void {
+    const { others } = this.#deps
+    if (others === undefined) return this.#admit(admission)
+    others.exclusively(() => {
+      const why = this.noRoomFor(admission.repository, admission.digest)
+      if (why !== undefined) throw new StoreError('full', `no room in the budget of stance open: ${why}`)
+      this.#admit(admission)
+    })
+  }
+
+  #admit(admission: Omit<OpenAdmission, 'at'>): void {
     const { repository, digest } = admission
     const at = this.#deps.now()
     const key = keyOf(repository, digest)
@@ -125,11 +169,20 @@ export class OpenBudget {
 
   /** A violation: no outage lets the image pass, until it is satisfied. */
   refuse(repository: Repository, digest: Digest): void {
-    this.#refused.set(keyOf(repository, digest), true)
+    this.hear(repository, digest, 'refused')
+    this.#deps.others?.onJudged(repository, digest, 'refused')
   }
 
   forgive(repository: Repository, digest: Digest): void {
-    this.#refused.delete(keyOf(repository, digest))
+    if (this.#refused.delete(keyOf(repository, digest)))
+      this.#deps.others?.onJudged(repository, digest, 'forgiven')
+  }
+
+  /** What another process has found out. */
+  hear(repository: Repository, digest: Digest, kind: 'refused' | 'forgiven'): void {
+    const key = keyOf(repository, digest)
+    if (kind === 'refused') this.#refused.set(key, true)
+    else this.#refused.delete(key)
   }
 
   #current({ registry }: Repository): Outage | undefined {

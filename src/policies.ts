@@ -8,9 +8,6 @@ import { parseImageReference } from './oci/reference.ts'
 import { keyReferencesOf } from './policy/bind.ts'
 import type { IndexedPolicySet } from './policy/policy-index.ts'
 import { problemText, type Problem } from './policy/problem.ts'
-import { KeptBundle } from './policy-source/bundle/kept-bundle.ts'
-import { createRootPolicy } from './policy-source/bundle/root-policy.ts'
-import { BundleSource } from './policy-source/bundle/source.ts'
 import { DirectorySource } from './policy-source/directory.ts'
 import { PolicyKeeper } from './policy-source/keeper.ts'
 import { NO_SOURCE } from './policy-source/none.ts'
@@ -21,6 +18,7 @@ import type { Watch } from './watch.ts'
 import { countLoaded } from './wiring.ts'
 import type { VerificationRunner } from './work/runner.ts'
 import { finishInTurns } from './work/turns.ts'
+import type { KeeperRule } from './workers/keeper-rule.ts'
 
 export type PolicyParts = {
   readonly trust: OpenTrust
@@ -29,6 +27,8 @@ export type PolicyParts = {
   readonly current: CurrentEpoch
   readonly watch: Pick<Watch, 'log' | 'metrics' | 'policies' | 'onPolicies' | 'onError'>
   readonly now: () => Date
+  /** Undefined: there are no workers. */
+  readonly rule?: Pick<KeeperRule, 'compiled' | 'policies'> | undefined
   /** Told of every set that comes into force. Throws StoreError. */
   readonly noteStages: (set: IndexedPolicySet) => void
 }
@@ -56,12 +56,17 @@ export async function openPolicies(
   const result = await PolicyKeeper.open(
     {
       source: opened.source,
-      compile: async (files) => await finishInTurns(compilePolicies(config, files)),
+      async compile(files) {
+        const load = await finishInTurns(compilePolicies(config, files))
+        if (load.ok) parts.rule?.compiled(load.set, files)
+        return load
+      },
       prepare: async (set) => await trust.namedKeys.add(namedBy(set), limit()),
       begin(inForce) {
         // No request comes between the two: those of the old set ended with it.
         trust.namedKeys.keep(namedBy(inForce.set))
         current.begin(inForce, trust.keeper.snapshot)
+        parts.rule?.policies(inForce)
         countLoaded(watch.metrics, inForce.set)
         // Without an origin nothing was ever had, and what is in force is no set of anybody's.
         if (inForce.origin === undefined) return
@@ -95,6 +100,11 @@ async function openBundle(
   { trust, dataDirectory }: Pick<Config, 'trust' | 'dataDirectory'>,
   parts: PolicyParts,
 ): Promise<Result<OpenSource>> {
+  const [{ createRootPolicy }, { BundleSource }, { KeptBundle }] = await Promise.all([
+    import('./policy-source/bundle/root-policy.ts'),
+    import('./policy-source/bundle/source.ts'),
+    import('./policy-source/bundle/kept-bundle.ts'),
+  ])
   const image = parseImageReference(bundle.image)
   const client = image === undefined ? undefined : parts.upstreams.client(image.repository.registry)
   if (image === undefined || client === undefined) throw new TypeError('the configuration was not checked')

@@ -55,6 +55,25 @@ test('two at the same time take no longer than one, and one that fails has taken
   assert.ok(!progress.isHeldUpByVerifying())
 })
 
+test('the step that it would be late for: the last that began, that of what it waits for, or verifying', async () => {
+  const { clock, progress, verify } = setUp()
+  assert.equal(progress.step(), undefined)
+  const [fetched, discovered] = [progress.begin('fetch'), progress.begin('discover')]
+  assert.equal(progress.step(), 'discover')
+  fetched()
+  assert.equal(progress.step(), 'discover')
+  discovered()
+  assert.equal(progress.step(), undefined)
+  const other = setUp()
+  other.progress.begin('look-up')
+  progress.begin('discover')
+  progress.joined = other.progress
+  assert.equal(progress.step(), 'look-up')
+  clock.ms += 10
+  await verify(10)
+  assert.equal(progress.step(), 'verify')
+})
+
 test('what waits for another one is held up by what holds that up', async () => {
   const { progress } = setUp()
   const other = setUp()

@@ -5,6 +5,8 @@ export class Progress {
   #verifying = 0
   #sinceMs = 0
   #verifiedMs = 0
+  /** Under way, the last begun at the end. */
+  readonly #steps: string[] = []
   /** That of another one, which this one waits for. */
   joined: Progress | undefined
 
@@ -22,6 +24,17 @@ export class Progress {
     } finally {
       if (--this.#verifying === 0) this.#verifiedMs += this.#elapsed() - this.#sinceMs
     }
+  }
+
+  /** Notes that a step is under way, until what it returns is called. */
+  begin(step: string): () => void {
+    this.#steps.push(step)
+    return () => void this.#steps.splice(this.#steps.lastIndexOf(step), 1)
+  }
+
+  /** The step that it would be late for now. */
+  step(): string | undefined {
+    return this.isHeldUpByVerifying() ? 'verify' : (this.joined?.step() ?? this.#steps.at(-1))
   }
 
   /** Whether it is late because of such work: it is at it, or has spent half of its time on it. */

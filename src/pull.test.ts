@@ -8,6 +8,8 @@ import { OpenBudget } from './open-budget.ts'
 import { inRing, type Ring } from './policy/ring.ts'
 import type { Cause, Judgement, RingModes, Verdict } from './policy/types.ts'
 import { Puller } from './pull.ts'
+import { decisionKey } from './record/decision.ts'
+import { createMetrics } from './record/metrics.ts'
 import type { PullSeen } from './replay.ts'
 import { openState, repository } from './store/testing/state.ts'
 import { buildImage } from './testing/images.ts'
@@ -41,7 +43,7 @@ function undeterminedBy(cause: Cause): Judgement {
 function judgedOf(judgement: Judgement): Judged {
   const closure = { children: [], blobs: [], isEvidence: false }
   const found = { signing: { isSigned: false, hasProvenance: false }, isWhole: true }
-  const rest = { coveredBy: undefined, closure, retiring: [], timings: {}, ...found }
+  const rest = { coveredBy: undefined, isEvidence: false, closure, retiring: [], timings: {}, ...found }
   return { digest: IMAGE.digest, judgement, ...VERSIONS, ...rest }
 }
 
@@ -68,13 +70,13 @@ function setUp() {
   const write = () => void (written.decisions += 1)
   const puller = new Puller({
     manifests: {
-      resolved: () => IMAGE.digest,
+      believed: () => ({ digest: IMAGE.digest, holds: () => true }),
       resolve: async () => await Promise.resolve(IMAGE.digest),
       inMemory: () => MANIFEST,
       fetch: async () => await Promise.resolve(MANIFEST),
     },
     judge: {
-      known: () => world.known,
+      standing: () => (world.known === undefined ? undefined : { judged: world.known, holds: () => true }),
       async judge() {
         if (world.isLate) time.abort()
         return await world.cold
@@ -82,6 +84,7 @@ function setUp() {
       reconsider: () => undefined,
       undetermined: (_, __, cause) => ({ ...VERSIONS, judgement: undeterminedBy(cause) }),
       isHeldUpByVerifying: () => world.isHeldUp,
+      stepOf: () => 'discover',
     },
     gate,
     state,
@@ -95,6 +98,10 @@ function setUp() {
     onPull: (pull) => seen.push(pull),
     modeOf: () => 'enforce',
     inRing,
+    patienceOf: () => ({ budgets: [], isLimited: false, isForShow: false }),
+    limit: () => assert.fail('there is no budget'),
+    elapsed: () => 0,
+    metrics: createMetrics(),
   })
   const pull = async (client = '10.0.0.1', ring = DEFAULT) =>
     await puller.pull({
@@ -195,8 +202,8 @@ test('a decision is that of its ring; without rings it is what it always was', a
   world.known = judgedOf(VIOLATED)
   const [lax, all] = [(await pull('10.0.0.1', LAX)).decision, (await pull()).decision]
   assert.notEqual(lax.id, all.id)
-  assert.match(lax.key, /"ring":"lax"/)
-  assert.doesNotMatch(all.key, /ring/)
+  assert.match(decisionKey(lax), /"ring":"lax"/)
+  assert.doesNotMatch(decisionKey(all), /ring/)
 })
 
 test('the limit of a ring holds what its neighbour is served', async () => {

@@ -44,13 +44,15 @@ export type ReplayReport = {
   readonly findings: readonly ReplayFinding[]
 }
 
-type SeenPull = {
+/** The same as it is counted. */
+export type SeenPull = {
   readonly repository: Repository
   readonly reference: ManifestReference
   readonly ring: Ring
   readonly clients: Set<string>
   lastMs: number
   isServed: boolean
+  isForgotten: boolean
 }
 
 /** What one pull came to. `client` is the address of who pulled. */
@@ -70,7 +72,12 @@ const CONCURRENCY = 4
 /** The distinct images that each ring pulled lately, in memory: a restart forgets them. */
 export class RecentPulls {
   readonly #now: () => number
-  readonly #pulls = new LRUCache<string, SeenPull>({ max: PULLS_MAX })
+  readonly #pulls = new LRUCache<string, SeenPull>({
+    max: PULLS_MAX,
+    dispose: (seen) => (seen.isForgotten = true),
+  })
+  /** The same without spelling the name: who asks what is known asks with the same object. */
+  readonly #byReference = new WeakMap<ManifestReference, SeenPull>()
 
   /** `now` in milliseconds. */
   constructor(now: () => number) {
@@ -78,22 +85,33 @@ export class RecentPulls {
   }
 
   /** Called for every pull, so it does no more than two look-ups for one that was seen before. */
-  note({ repository, reference, client, ring, isServed }: PullSeen): void {
-    const image = imageName(repository, reference)
-    const name = ring.name === DEFAULT_RING ? image : `${image} ${ring.name}`
-    let seen = this.#pulls.get(name)
-    if (seen === undefined) {
-      seen = { repository, reference, ring, clients: new Set(), lastMs: 0, isServed }
-      this.#pulls.set(name, seen)
+  note(pull: PullSeen): void {
+    const { repository, reference, client, ring, isServed } = pull
+    let seen = this.#byReference.get(reference)
+    const isSame = seen?.repository === repository && seen.ring === ring && !seen.isForgotten
+    if (seen === undefined || !isSame) {
+      seen = this.#seen(pull)
+      this.#byReference.set(reference, seen)
     }
     seen.lastMs = this.#now()
     seen.isServed = isServed
     if (seen.clients.size < CLIENTS_MAX) seen.clients.add(client)
   }
 
+  #seen({ repository, reference, ring, isServed }: PullSeen): SeenPull {
+    const name = keyOf({ repository, reference, ring })
+    let seen = this.#pulls.get(name)
+    if (seen?.repository !== repository) {
+      const clients = seen?.clients ?? new Set<string>()
+      seen = { repository, reference, ring, clients, lastMs: 0, isServed, isForgotten: false }
+      this.#pulls.set(name, seen)
+    }
+    return seen
+  }
+
   /** The latest first. */
   list(): readonly RecentPull[] {
-    return [...this.#pulls.values()].map(({ repository, reference, ring, clients, lastMs, isServed }) => ({
+    return this.seen().map(({ repository, reference, ring, clients, lastMs, isServed }) => ({
       repository,
       reference,
       ring,
@@ -102,6 +120,27 @@ export class RecentPulls {
       isServed,
     }))
   }
+
+  /** The latest first, for another process to add to what it has. */
+  seen(): readonly SeenPull[] {
+    return [...this.#pulls.values()]
+  }
+
+  /** Adds what several processes have seen: the pull that was the last of them counts. */
+  add(seen: readonly SeenPull[]): void {
+    for (const pull of seen.toSorted((a, b) => a.lastMs - b.lastMs)) {
+      const key = keyOf(pull)
+      const known = this.#pulls.get(key)
+      const clients = [...(known?.clients ?? []), ...pull.clients].slice(0, CLIENTS_MAX)
+      const last = known !== undefined && known.lastMs > pull.lastMs ? known : pull
+      this.#pulls.set(key, { ...last, clients: new Set(clients) })
+    }
+  }
+}
+
+function keyOf({ repository, reference, ring }: Pick<SeenPull, 'repository' | 'reference' | 'ring'>): string {
+  const image = imageName(repository, reference)
+  return ring.name === DEFAULT_RING ? image : `${image} ${ring.name}`
 }
 
 /** Asks of each pull what would become of it. Stops asking when `signal` aborts; what is left is counted. */

@@ -30,7 +30,7 @@ function pullOf(name: string, judgement = judgementOf(), over: Partial<JudgedPul
     digest: digest(name),
     judgement,
     coveredBy: undefined,
-    closure: { children: [], blobs: [], isEvidence: false },
+    isEvidence: false,
     signing: { isSigned: true, hasProvenance: false },
   }
   const tag = parseTag('v1')
@@ -144,7 +144,7 @@ describe('sightings', () => {
   const others: { name: string; judged: JudgedPull['judged'] }[] = [
     { name: 'nothing was seen of it', judged: undefined },
     { name: 'its index is the image', judged: { ...seen(), coveredBy: digest('index') } },
-    { name: 'it is evidence', judged: { ...seen(), closure: { children: [], blobs: [], isEvidence: true } } },
+    { name: 'it is evidence', judged: { ...seen(), isEvidence: true } },
   ]
   for (const { name, judged } of others) {
     it(`are none where ${name}`, () => {

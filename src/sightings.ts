@@ -16,7 +16,7 @@ export type JudgedPull = {
   readonly outcome: Outcome['kind']
   /** Undefined where nothing was seen of the image. */
   readonly judged:
-    | (Pick<Judged, 'digest' | 'judgement' | 'coveredBy' | 'closure'> & { readonly signing: SigningFacts })
+    | (Pick<Judged, 'digest' | 'judgement' | 'coveredBy' | 'isEvidence'> & { readonly signing: SigningFacts })
     | undefined
 }
 
@@ -66,7 +66,7 @@ export class Sightings {
   note(pull: JudgedPull): void {
     const { judged, reference, outcome } = pull
     // Evidence is no image.
-    if (judged === undefined || judged.closure.isEvidence || isOfItsIndex(judged)) return
+    if (judged === undefined || judged.isEvidence || isOfItsIndex(judged)) return
     // Refused at HEAD, most clients never GET.
     const pulls = pull.isRead || outcome !== 'serve' ? 1 : 0
     const count = this.#countOf({ ...pull, judged }, pulls)

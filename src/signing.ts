@@ -13,8 +13,12 @@ export function signingFacts(verified: readonly Verified[]): SigningFacts {
   const hasProvenance = verified.some(
     ({ claim }) => claim.kind === 'attestation' && PROVENANCE_TYPES.has(claim.statement.predicateType),
   )
-  return { isSigned: verified.length > 0, hasProvenance }
+  if (hasProvenance) return WITH_PROVENANCE
+  return verified.length > 0 ? SIGNED : NOTHING_SIGNED
 }
 
 /** Where nobody looked. */
-export const NOTHING_SIGNED: SigningFacts = signingFacts([])
+export const NOTHING_SIGNED: SigningFacts = { isSigned: false, hasProvenance: false }
+/** One object each: one of them is kept with each verdict. */
+const SIGNED: SigningFacts = { isSigned: true, hasProvenance: false }
+const WITH_PROVENANCE: SigningFacts = { isSigned: true, hasProvenance: true }

@@ -30,7 +30,10 @@ export type Watch = {
   onDrill(event: DrillEvent): void
   /** Of an error that nobody expected. */
   onError(error: unknown): void
-  flush(): void
+  /** Whole lines of a log that another process wrote. */
+  writeLines(lines: string): void
+  /** Resolves when all that was told is written. For the end. */
+  flush(): Promise<void>
 }
 
 /** Lines are written in bulk, so that a busy proxy does not pay a system call and a thread for each, but never late. */
@@ -42,7 +45,7 @@ export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch
   const destination = pino.destination({ dest: 1, sync: false, ...sizes, periodicFlush: LOG_FLUSH_MS })
   const logs = createLogs(config.log.level, destination, now)
   const { log } = logs
-  const metrics = createMetrics()
+  const metrics = createMetrics(now)
   const trust = createTrustMetrics(metrics.registry)
   const dependencies = createDependencyMetrics(metrics.registry)
   const policies = createPolicyMetrics(metrics.registry)
@@ -72,9 +75,19 @@ export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch
       log.warn({ event: 'drill', kind, ...drill }, `drill ${kind}`)
     },
     onError: (error) => log.error({ event: 'error', err: error }, 'unexpected error'),
-    flush() {
+    writeLines: (lines) => void destination.write(lines),
+    async flush() {
       logs.requests.flush()
-      destination.flushSync()
+      await new Promise<void>((resolve) => {
+        // What is on its way to a slow reader goes first, or a line would begin in the middle of another.
+        destination.once('drain', () => {
+          destination.flushSync()
+          resolve()
+        })
+        // Nobody is there to read it.
+        destination.once('error', () => resolve())
+        destination.flush()
+      })
     },
   }
 }

@@ -39,19 +39,30 @@ export function routeTable(config: Config): readonly RouteEntry[] {
   }))
 }
 
-/** Every listener where clients pull, and what it makes of them; `listen.data` first. */
-export async function loadListeners(
-  { listen, rings: configured }: Pick<Config, 'listen' | 'rings'>,
-  rings: Rings,
-): Promise<readonly DataListener[]> {
-  const known = configured.flatMap(({ when }) => when.flatMap(({ tokens = [] }) => tokens))
+/** Where every listener is to be where clients pull, with the texts of its files; `listen.data` first. */
+export async function listenerPlaces({ listen }: Pick<Config, 'listen'>): Promise<readonly ListenOptions[]> {
   return await Promise.all(
-    dataListeners(listen).map(async ({ name, host, port, tls, authentication }) => ({
-      name,
-      at: { host, port, tls: tls === undefined ? undefined : await readTls(tls) },
-      door: createDoor(rings, { listener: name, tokens: authentication === 'token' ? known : undefined }),
+    dataListeners(listen).map(async ({ host, port, tls }) => ({
+      host,
+      port,
+      tls: tls === undefined ? undefined : await readTls(tls),
     })),
   )
+}
+
+/** The same listeners in the same order at these places, with what each makes of who comes. */
+export function dataListenersAt(
+  { listen, rings: configured }: Pick<Config, 'listen' | 'rings'>,
+  rings: Rings,
+  places: readonly ListenOptions[],
+): readonly DataListener[] {
+  const known = configured.flatMap(({ when }) => when.flatMap(({ tokens = [] }) => tokens))
+  return dataListeners(listen).flatMap(({ name, authentication }, index) => {
+    const at = places[index]
+    if (at === undefined) throw new TypeError(`listener ${name} has no place`)
+    const tokens = authentication === 'token' ? known : undefined
+    return [{ name, at, door: createDoor(rings, { listener: name, tokens }) }]
+  })
 }
 
 export type DataListener = {
@@ -96,9 +107,16 @@ export function countLoaded({ policies }: Pick<Metrics, 'policies'>, set: Policy
   }
 }
 
+/** The repositories that this process mirrors. */
+export function mirroredFiles({ mirrors }: Pick<OpenTrust, 'mirrors'>): TufRepositories {
+  return new Map([...mirrors].map(([name, mirror]) => [name, (path: string) => mirror()?.file(path)]))
+}
+
 /** What is served again under `/tuf/<name>/`: mirrored repositories, and those of our own. */
-export function tufRepositories({ trust }: Pick<Config, 'trust'>, { mirrors }: OpenTrust): TufRepositories {
-  const mirrored = [...mirrors].map(([name, mirror]): Repository => [name, (path) => mirror()?.file(path)])
+export function tufRepositories(
+  { trust }: Pick<Config, 'trust'>,
+  mirrored: TufRepositories,
+): TufRepositories {
   const published = [...trust.publications].map(([name, directory]): Repository => [
     name,
     (path) => readPublished(directory, path),

@@ -23,7 +23,7 @@ async function setUp(judgeFresh: JudgeFresh = () => Promise.resolve({ outcome: '
   const recent = new RecentPulls(() => clock.ms)
   const replayLimit = () => new AbortController().signal
   const routes = createDrillRoutes(
-    { drills, recent, judgeFresh, replayLimit },
+    { drills, recent: async () => await Promise.resolve(recent.list()), judgeFresh, replayLimit },
     refusePages(new Set(['edge.internal'])),
   )
   const server = await serveRoutes(routes)

@@ -7,7 +7,8 @@ import { readJson } from './json-body.ts'
 
 export type DrillRoutesDeps = {
   readonly drills: Drills
-  readonly recent: Pick<RecentPulls, 'list'>
+  /** The latest first. */
+  readonly recent: () => Promise<ReturnType<RecentPulls['list']>>
   readonly judgeFresh: JudgeFresh
   /** How long one replay may take. */
   readonly replayLimit: () => AbortSignal
@@ -58,7 +59,8 @@ export function createDrillRoutes(deps: DrillRoutesDeps, guard: MiddlewareHandle
   app.delete('/drill', (context) => context.json({ stopped: deps.drills.stop() ?? null }))
   app.post('/drill/replay', async (context) => {
     // One at a time, however many ask: each costs as much as a start with cold memory.
-    replaying ??= replay(deps.recent.list(), deps.judgeFresh, deps.replayLimit()).finally(() => {
+    replaying ??= (async () =>
+      await replay(await deps.recent(), deps.judgeFresh, deps.replayLimit()))().finally(() => {
       replaying = undefined
     })
     const report = await replaying

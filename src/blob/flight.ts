@@ -1,11 +1,12 @@
-import type { Readable } from 'node:stream'
+import type { ByteReader } from '../byte-reader.ts'
 import { digestVerifier, matchesDigest } from '../oci/digest.ts'
+import type { BlockPool } from '../store/blocks.ts'
 import type { ContentStore } from '../store/types.ts'
 import { UpstreamError } from '../upstream/types.ts'
 import type { BlobEvent, BlobLimits, Schedule } from './limits.ts'
 import { isManifest, readHead } from './manifest-shape.ts'
-import { createReader } from './reader.ts'
-import { BlobSpool, type Cursor } from './spool.ts'
+import { ArrivingReader } from './reader.ts'
+import { BlobSpool } from './spool.ts'
 import { asUpstreamError, openUpstreamBody, type BlobSource, type UpstreamBody } from './upstream-body.ts'
 
 /** What a flight knows before it gives the first byte away. */
@@ -20,6 +21,8 @@ export type FlightOptions = {
   readonly source: BlobSource
   /** Where the bytes are kept; absent, they only pass through. */
   readonly content: ContentStore | undefined
+  /** What clients read through. */
+  readonly blocks: BlockPool
   readonly limits: BlobLimits
   readonly schedule: Schedule
   readonly onEvent: (kind: BlobEvent['kind']) => void
@@ -57,7 +60,7 @@ export class BlobFlight {
     this.finished = this.#run(start)
   }
 
-  /** Counts a client in. Whoever calls it calls `leave` once, or `follow`, whose stream does so when it closes. */
+  /** Counts a client in. Whoever calls it calls `leave` once, or `follow`, whose reader does so when it is closed. */
   enter(): void {
     this.#clients += 1
     this.#cancelAbandon?.()
@@ -68,6 +71,8 @@ export class BlobFlight {
     this.#clients -= 1
     this.#considerAbandoning()
     this.#closeUnused()
+    // A reader that was closed while it waited goes home.
+    this.#notify()
   }
 
   #considerAbandoning(): void {
@@ -87,17 +92,16 @@ export class BlobFlight {
   }
 
   /** Bytes [start, end] as they arrive, the last of them only when all of the blob was verified. */
-  follow(range: { start: number; end: number }): Readable {
+  follow(range: { start: number; end: number }): ByteReader {
     const spool = this.#spool
     if (spool === undefined) throw new TypeError('a flight is followed after its start')
-    const cursor = spool.enter(range.start)
-    return createReader({
-      end: range.end,
-      cursor,
-      read: (length) => this.#read(spool, cursor, length),
-      verified: () => this.#verified(),
-      leaveSpool: () => spool.leave(cursor),
-      leave: () => this.leave(),
+    return new ArrivingReader({
+      spool,
+      range,
+      blocks: this.#options.blocks,
+      isVerified: () => this.#isVerified(),
+      progress: () => this.#progress.promise,
+      onClose: () => this.leave(),
     })
   }
 
@@ -124,7 +128,10 @@ export class BlobFlight {
         await upstream.chunks.return()
       }
     } catch (error) {
-      this.#fail(this.#reasonOf(error), start)
+      const reason = this.#reasonOf(error)
+      this.#fail(reason, start)
+      // What is still being kept is not waited for.
+      this.#abort.abort(reason)
       await this.#spool?.discard()
     } finally {
       cancelLimit()
@@ -146,6 +153,7 @@ export class BlobFlight {
         this.#options.onEvent('uncached')
         this.#considerAbandoning()
       },
+      onKept: () => this.#notify(),
     })
     start.resolve({ kind: 'arriving', size: upstream.size })
     this.#considerAbandoning()
@@ -169,36 +177,25 @@ export class BlobFlight {
   }
 
   async #pump(spool: BlobSpool, head: Buffer, rest: AsyncGenerator<Buffer, void, undefined>): Promise<void> {
+    const { signal } = this.#abort
     const verifier = digestVerifier(this.#options.source.digest)
     const take = async (chunk: Buffer): Promise<void> => {
-      this.#abort.signal.throwIfAborted()
+      signal.throwIfAborted()
       verifier.update(chunk)
-      const kept = spool.append(chunk, this.#abort.signal)
-      this.#notify()
-      await kept
-      this.#notify()
+      await spool.append(chunk, signal)
     }
     if (head.length > 0) await take(head)
     for await (const chunk of rest) await take(chunk)
     if (!verifier.matches()) throw this.#mismatch()
+    await spool.flush(signal)
     this.#state = 'verified'
     this.#notify()
     await spool.commit()
   }
 
-  async #read(spool: BlobSpool, cursor: Cursor, length: number): Promise<Buffer | undefined> {
-    for (;;) {
-      if (this.#failure !== undefined) throw this.#failure
-      const available = spool.received - cursor.position
-      if (available > 0) return await spool.read(cursor, Math.min(length, available))
-      if (this.#state === 'verified') return undefined
-      await this.#progress.promise
-    }
-  }
-
-  async #verified(): Promise<void> {
-    while (this.#state === 'running') await this.#progress.promise
+  #isVerified(): boolean {
     if (this.#failure !== undefined) throw this.#failure
+    return this.#state === 'verified'
   }
 
   #notify(): void {

@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
+import { freeBytes } from '../free-bytes.ts'
 import type { IncomingContent } from '../store/types.ts'
 
 /** How far one reader has come; the spool keeps in memory what the slowest still needs. */
@@ -11,7 +12,12 @@ export type SpoolOptions = {
   readonly windowBytesMax: number
   /** Told once, when bytes begin to go through memory although there was to be a file. */
   readonly onDiskTrouble: () => void
+  /** Told whenever more bytes can be read. */
+  readonly onKept: () => void
 }
+
+/** Bytes that wait for the disk before upstream waits too. */
+const QUEUED_BYTES_MAX = 512 * 1024
 
 type Chunk = { readonly start: number; readonly bytes: Buffer }
 
@@ -26,6 +32,10 @@ export class BlobSpool {
   #file: FileHandle | undefined
   #fileBytes = 0
   #window: Chunk[] = []
+  #queue: Buffer[] = []
+  #queuedBytes = 0
+  /** The one write under way, which goes on until nothing is queued. */
+  #keeping: Promise<void> | undefined
   #received = 0
   #isOnDisk = false
   readonly #cursors = new Set<Cursor>()
@@ -52,7 +62,7 @@ export class BlobSpool {
     return spool
   }
 
-  /** Bytes appended so far. */
+  /** Bytes kept so far. */
   get received(): number {
     return this.#received
   }
@@ -82,55 +92,89 @@ export class BlobSpool {
     this.#trim()
   }
 
-  /** Resolves when the bytes are kept and there is room for more. */
+  /**
+   * Takes bytes that are the spool's own from here on, and resolves when there is room for more. They are kept, and `onKept`
+   * is told, when those before them are. Rejects with the reason of `signal`.
+   */
   async append(chunk: Buffer, signal: AbortSignal): Promise<void> {
-    if (!this.#isOnDisk || !(await this.#appendToFile(chunk))) {
-      this.#window.push({ start: this.#received, bytes: chunk })
-      this.#received += chunk.length
-      await this.#roomInWindow(signal)
+    this.#queue.push(chunk)
+    this.#queuedBytes += chunk.length
+    this.#keeping ??= this.#keepQueued(signal).finally(() => (this.#keeping = undefined))
+    // It rejects where `signal` is aborted, of which every caller hears.
+    this.#keeping.catch(() => undefined)
+    if (this.#queuedBytes >= QUEUED_BYTES_MAX || !this.#isOnDisk) await this.#keeping
+  }
+
+  /** Resolves when everything that was appended is kept. */
+  async flush(signal: AbortSignal): Promise<void> {
+    await this.#keeping
+    signal.throwIfAborted()
+  }
+
+  /** What gathers while the disk writes goes to it in one go: a trip through the thread pool costs as much as 64 KiB. */
+  async #keepQueued(signal: AbortSignal): Promise<void> {
+    while (this.#queue.length > 0) {
+      const chunks = this.#queue
+      this.#queue = []
+      this.#queuedBytes = 0
+      if (!this.#isOnDisk || !(await this.#appendToFile(chunks))) await this.#appendToWindow(chunks, signal)
     }
   }
 
-  async #appendToFile(chunk: Buffer): Promise<boolean> {
+  async #appendToFile(chunks: readonly Buffer[]): Promise<boolean> {
     try {
-      await this.#incoming?.write(chunk)
+      await this.#incoming?.write(...chunks)
     } catch {
       // Reported by the store. What is in the file so far is whole and stays readable.
       this.#isOnDisk = false
       this.#options.onDiskTrouble()
       return false
     }
-    this.#fileBytes += chunk.length
-    this.#received += chunk.length
+    const size = chunks.reduce((sum, { length }) => sum + length, 0)
+    this.#fileBytes += size
+    this.#received += size
+    for (const chunk of chunks) freeBytes(chunk)
+    this.#options.onKept()
     return true
   }
 
-  /** At most `length` bytes from the cursor on, which moves; the caller asks only for bytes that were appended. */
-  async read(cursor: Cursor, length: number): Promise<Buffer> {
+  async #appendToWindow(chunks: readonly Buffer[], signal: AbortSignal): Promise<void> {
+    for (const chunk of chunks) {
+      this.#window.push({ start: this.#received, bytes: chunk })
+      this.#received += chunk.length
+      this.#options.onKept()
+      // oxlint-disable-next-line no-await-in-loop -- the window is full or not, chunk by chunk
+      await this.#roomInWindow(signal)
+    }
+  }
+
+  /** At most `count` bytes from the cursor on, which moves, where they are in memory; the caller asks only for what is kept. */
+  peek(cursor: Cursor, count: number): Buffer | undefined {
     const { position } = cursor
-    const bytes =
-      position < this.#fileBytes
-        ? await this.#readFile(position, Math.min(length, this.#fileBytes - position))
-        : this.#readWindow(position, length)
-    cursor.position += bytes.length
-    this.#trim()
-    return bytes
-  }
-
-  async #readFile(position: number, length: number): Promise<Buffer> {
-    if (this.#file === undefined) throw new Error('the spool is closed')
-    const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafeSlow(length), 0, length, position)
-    if (bytesRead === 0) throw new Error('the spool file is shorter than what was written to it')
-    return buffer.subarray(0, bytesRead)
-  }
-
-  #readWindow(position: number, length: number): Buffer {
+    if (position < this.#fileBytes) return undefined
     const chunk = this.#window.find(
       ({ start, bytes }) => position >= start && position < start + bytes.length,
     )
     if (chunk === undefined) throw new Error('the bytes have left the spool')
     const from = position - chunk.start
-    return chunk.bytes.subarray(from, from + length)
+    const piece = chunk.bytes.subarray(from, from + count)
+    this.#move(cursor, piece.length)
+    return piece
+  }
+
+  /** The same where they are in the file: into `block`. Bytes. */
+  async read(cursor: Cursor, block: Buffer): Promise<number> {
+    if (this.#file === undefined) throw new Error('the spool is closed')
+    const count = Math.min(block.length, this.#fileBytes - cursor.position)
+    const { bytesRead } = await this.#file.read(block, 0, count, cursor.position)
+    if (bytesRead === 0) throw new Error('the spool file is shorter than what was written to it')
+    this.#move(cursor, bytesRead)
+    return bytesRead
+  }
+
+  #move(cursor: Cursor, count: number): void {
+    cursor.position += count
+    this.#trim()
   }
 
   /** Forgets what every reader has, and lets the writer go on where that made room. */
@@ -179,6 +223,7 @@ export class BlobSpool {
 
   /** Removes the file's name; readers that are still there read on from the open file. Never rejects. */
   async discard(): Promise<void> {
+    await this.#keeping?.catch(() => undefined)
     await this.#incoming?.discard()
     this.#incoming = undefined
   }

@@ -27,7 +27,7 @@ function setUp({ judgeFresh = serve, ...surroundings }: Setting = {}) {
   recent.note({ ...image, client: '10.0.0.1', ring, isServed: true })
   const replayLimit = () => new AbortController().signal
   const routes = createDrillRoutes(
-    { drills, recent, judgeFresh, replayLimit },
+    { drills, recent: async () => await Promise.resolve(recent.list()), judgeFresh, replayLimit },
     refusePages(new Set(['edge.internal'])),
   )
   const ended = { code: -1, stdout: '', stderr: '' }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Config } from '../config/schema.ts'
 import { parseImageReference, repositoryName } from '../oci/reference.ts'
-import { basisOf, demandText, modesText, refusalText } from '../policy/describe.ts'
+import { basisOf, demandText, durationText, modesText, refusalText } from '../policy/describe.ts'
 import type { Glob } from '../policy/glob.ts'
 import { DEFAULT_RING, modeIn, type Ring } from '../policy/ring.ts'
 import { stricterStance } from '../policy/stance.ts'
@@ -82,10 +82,16 @@ type Rule = {
   readonly runbook?: string
 }
 
+type PolicyRule = Rule & {
+  readonly stance: Stance
+  readonly verifyBudgetMs?: number
+  readonly restsOn: readonly string[]
+}
+
 type Explanation = {
   readonly image: string
   readonly ring: string
-  readonly policies: readonly (Rule & { readonly stance: Stance; readonly restsOn: readonly string[] })[]
+  readonly policies: readonly PolicyRule[]
   readonly revocations: readonly (Rule & { readonly reason: string })[]
   /** The mode of the rule for images without a policy; it applies where `policies` is empty. */
   readonly unmatched: Mode
@@ -105,7 +111,7 @@ function explanationOf(
     policies: entries.flatMap((entry) => {
       const { policy, globs } = entry
       if (!policy.matches(image)) return []
-      const { name, modes, stance, runbook, authorities } = policy
+      const { name, modes, stance, verifyBudgetMs, runbook, authorities } = policy
       const rule = {
         name,
         place: placeBelow(directory, policy),
@@ -115,6 +121,7 @@ function explanationOf(
         text: demandText(policy),
         ...(runbook === undefined ? {} : { runbook }),
         stance: stricterStance(stance, ring.stanceLimit),
+        ...(verifyBudgetMs === undefined ? {} : { verifyBudgetMs }),
         restsOn: authorities.map((authority) => `${authority.name}: ${basisText(authority, config)}`),
       }
       return [rule]
@@ -185,6 +192,7 @@ function linesOf({ image, ring, policies, revocations, unmatched }: Explanation)
       `  needs ${rule.text}`,
       ...rule.restsOn.map((text) => `  rests on ${text}`),
       ...(rule.mode === 'enforce' ? [`  stance ${rule.stance}: ${STANCE_WORDS[rule.stance]}`] : []),
+      ...budgetLines(rule),
       ...runbookLines(rule),
     ]),
     ...revocations.flatMap((rule) => [
@@ -202,6 +210,12 @@ function ruleLines(kind: string, { name, place, by, mode, modes }: Rule): readon
     `${kind} ${name} (${place}), by ${by.join(' and ')}`,
     `  mode ${mode}: ${MODE_WORDS[mode]}${modes === mode ? '' : ` (${modes})`}`,
   ]
+}
+
+function budgetLines({ verifyBudgetMs: ms }: PolicyRule): readonly string[] {
+  return ms === undefined
+    ? []
+    : [`  budget ${durationText(ms)}: a pull waits no longer for the verdict, and then the stance decides`]
 }
 
 function runbookLines({ runbook }: Rule): readonly string[] {

@@ -108,6 +108,16 @@ policy acme (policies/acme.yaml:4), by ghcr.io/acme/**
     )
   })
 
+  it('tells the budget for the verdict, where there is one', async () => {
+    await put('budget/acme.yaml', POLICY.replace('  runbook:', '  verifyBudget: 800ms\n  runbook:'))
+    const asked = ['explain', 'ghcr.io/acme/app', '--offline', '--policies', at('budget')]
+    assert.match(
+      (await portcullis(...asked)).stdout,
+      /^ {2}budget 800 milliseconds: a pull waits no longer for the verdict, and then the stance decides$/m,
+    )
+    assert.equal(JSON.parse((await portcullis(...asked, '--json')).stdout).policies[0].verifyBudgetMs, 800)
+  })
+
   it('tells revocations, and images that no policy is about', async () => {
     await put('revoked/leak.yaml', REVOCATION)
     const { stdout } = await portcullis('explain', 'nginx', '--offline', '--policies', at('revoked'))

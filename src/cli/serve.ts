@@ -1,13 +1,19 @@
-import type { RequestListener } from 'node:http'
+import { availableParallelism } from 'node:os'
 import type { Command } from 'commander'
 import { createDeps, type Deps } from '../deps.ts'
-import { listen, type Listener } from '../server.ts'
-import { getRequestListener } from '@hono/node-server'
-import { createAdminApp, type AdminDeps } from '../admin.ts'
-import { createDataListener } from '../app.ts'
+import type { Listener } from '../server.ts'
+import type { AdminDeps } from '../admin.ts'
+import {
+  closeAll,
+  listenProblem,
+  listenToClients,
+  listenToOperators,
+  type ClientListeners,
+} from '../listeners.ts'
 import { ADMIN_LISTENER, DATA_LISTENER } from '../config/listen-schema.ts'
 import type { Config } from '../config/schema.ts'
 import { configure } from './configure.ts'
+import type { RunningKeeper } from '../workers/keeper.ts'
 import { EXIT, type CommandIo } from './io.ts'
 
 export function registerServe(program: Command, io: CommandIo): void {
@@ -18,11 +24,22 @@ export function registerServe(program: Command, io: CommandIo): void {
     .action(async (options: { config?: string }) => {
       const config = await configure(options.config, io)
       if (config === undefined) return io.exit(EXIT.usage)
-      let running: Running | undefined
+      let running: Pick<Running, 'deps' | 'stop'> | undefined
       // From here on, or the signal would end the process; what comes before it runs is too early to change anything.
       process.on('SIGHUP', () => {
         if (running !== undefined) void reloadPolicies(running.deps)
       })
+      const count = config.workers === 'auto' ? availableParallelism() : config.workers
+      if (count > 1) {
+        const keeper = await startWithWorkers(config, count, io)
+        running = keeper
+        if (keeper === undefined) return io.exit(EXIT.usage)
+        const problem = await Promise.race([stopSignal(), keeper.hopeless])
+        await keeper.stop()
+        if (problem === undefined) return io.exit(EXIT.ok)
+        io.stderr(`portcullis: ${problem}\n`)
+        return io.exit(EXIT.undetermined)
+      }
       running = await start(config, io)
       if (running === undefined) return io.exit(EXIT.usage)
       await stopSignal()
@@ -46,7 +63,7 @@ export type Running = {
   readonly deps: Deps
   readonly data: Listener
   /** Every listener where clients pull, by name; `data` is one of them. */
-  readonly clients: ReadonlyMap<string, Listener>
+  readonly clients: ClientListeners
   readonly admin: Listener
   /** Drains all listeners, then closes what they used. */
   stop(): Promise<void>
@@ -90,42 +107,41 @@ export async function start(config: Config, io: CommandIo): Promise<Running | un
     async stop() {
       // Whoever still asks the admin listener is told; the others take no new connection from here on.
       readiness.draining = true
-      await Promise.all([...clients.values()].map((one) => one.close(config.shutdown.drainMs)))
+      await closeAll(clients, config.shutdown.drainMs)
       await admin.close(0)
       await deps.close()
     },
   }
 }
 
-type Opened =
-  | { ok: true; clients: ReadonlyMap<string, Listener>; admin: Listener }
-  | { ok: false; problem: string }
+type Opened = { ok: true; clients: ClientListeners; admin: Listener } | { ok: false; problem: string }
 
 /** All or none. */
 async function listenAll(config: Config, deps: Deps, readiness: AdminDeps['readiness']): Promise<Opened> {
-  const clients = new Map<string, Listener>()
+  let clients: ClientListeners = new Map()
   try {
-    for (const { name, at, door } of deps.listeners) {
-      // oxlint-disable-next-line no-await-in-loop -- in the order of the configuration, so that the first problem is told
-      clients.set(name, await listen(createDataListener(deps.app, door), at))
-    }
-    const onRequest = adminListener({ ...deps.admin, readiness })
-    return { ok: true, clients, admin: await listen({ onRequest }, config.listen.admin) }
+    clients = await listenToClients(deps.app, deps.listeners)
+    return { ok: true, clients, admin: await listenToOperators({ ...deps.admin, readiness }, config) }
   } catch (error) {
-    await Promise.all([...clients.values()].map((one) => one.close(0)))
-    return { ok: false, problem: error instanceof Error ? error.message : 'cannot listen' }
+    await closeAll(clients, 0)
+    return { ok: false, problem: listenProblem(error) }
   }
 }
 
-function adminListener(deps: AdminDeps): RequestListener {
-  const listener = getRequestListener(createAdminApp(deps).fetch, { overrideGlobalObjects: false })
-  // node:http waits for no promise.
-  return (incoming, outgoing) => void listener(incoming, outgoing)
-}
-
-async function stopSignal(): Promise<void> {
+async function stopSignal(): Promise<undefined> {
   await new Promise<void>((resolve) => {
     process.once('SIGTERM', () => resolve())
     process.once('SIGINT', () => resolve())
   })
+  return undefined
+}
+
+/** Loaded only where it is wanted: one process alone pays nothing for it. */
+async function startWithWorkers(
+  config: Config,
+  count: number,
+  io: CommandIo,
+): Promise<RunningKeeper | undefined> {
+  const { startKeeper } = await import('../workers/keeper.ts')
+  return await startKeeper(config, count, io)
 }

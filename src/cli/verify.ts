@@ -56,9 +56,7 @@ function asText(answer: PullAnswer): string {
 }
 
 export function answerJson(answer: PullAnswer): unknown {
-  const { decision } = answer
-  const { key: _key, ...rest } = decision
-  return { ...rest, message: answer.kind === 'serve' ? undefined : answer.line }
+  return { ...answer.decision, message: answer.kind === 'serve' ? undefined : answer.line }
 }
 
 /** What is shown comes from outside in part: no control character may reach the terminal. */

@@ -56,7 +56,8 @@ function parseDocument(value: unknown): {
   readonly data: ConfigDocument | undefined
   readonly findings: readonly Finding[]
 } {
-  const parsed = configSchema.safeParse(value, { reportInput: true })
+  // Once is too seldom for a parser to be compiled.
+  const parsed = configSchema.safeParse(value, { reportInput: true, jitless: true })
   if (parsed.success) return { data: parsed.data, findings: crossChecks(parsed.data) }
   const { issues } = parsed.error
   const findings = findingsOf(issues, configJsonSchema())

@@ -142,6 +142,16 @@ const log = z
   .prefault({})
   .describe('The log: JSON lines on standard output.')
 
+const WORKERS_MAX = 64
+
+const workers = z
+  .union([z.literal('auto'), z.int().min(1).max(WORKERS_MAX)])
+  .default(1)
+  .describe(
+    'Processes that serve clients, with one more that leads them; auto: as many as the machine has cores. ' +
+      '1: one process does it all. See workers.md.',
+  )
+
 const shutdown = z
   .strictObject({
     drain: duration('0s', '10m')
@@ -176,6 +186,7 @@ export const configSchema = z.strictObject({
   deadlines,
   log,
   shutdown,
+  workers,
 })
 
 export type ConfigDocument = z.output<typeof configSchema>

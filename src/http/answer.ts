@@ -69,7 +69,7 @@ const EMPTY = Buffer.alloc(0)
 const PIECE_MAX = 16 * 1024
 
 /** Whether what is sent is small enough to be copied for each who asks: a client that does not read keeps its copy in memory. */
-export function isOnePiece({ body }: Answer, method: string): boolean {
+function isOnePiece({ body }: Answer, method: string): boolean {
   return method === 'HEAD' || body.length <= PIECE_MAX
 }
 
@@ -88,6 +88,9 @@ export function sendAnswer(answer: Answer, outgoing: ServerResponse, method: str
   else outgoing.end(body)
 }
 
+/** As it goes to the socket: all of it in Latin-1, or its head, and a body that is not copied for each who asks. */
+export type WrittenAnswer = string | { readonly head: string; readonly body: Buffer }
+
 /** Whole answers that were sent a moment ago: all that changes in one is its date, once a second. */
 export class WrittenAnswers {
   readonly #keepAliveSeconds: number
@@ -101,8 +104,14 @@ export class WrittenAnswers {
     this.#now = now
   }
 
-  /** In Latin-1, which has one character for each byte. Byte for byte what node:http writes for `sendAnswer` on a connection that is kept. */
-  text(answer: Answer, method: 'GET' | 'HEAD'): string {
+  /** Byte for byte what node:http writes for `sendAnswer` on a connection that is kept. */
+  wire(answer: Answer, method: 'GET' | 'HEAD'): WrittenAnswer {
+    const text = this.#text(answer, method)
+    return isOnePiece(answer, method) ? text : { head: text, body: answer.body }
+  }
+
+  /** In Latin-1, which has one character for each byte. */
+  #text(answer: Answer, method: 'GET' | 'HEAD'): string {
     const { headers, body } = answer
     const date = this.#dateText()
     let written = this.#written.get(headers)
@@ -110,8 +119,9 @@ export class WrittenAnswers {
     const last = written[method]
     if (last?.date === date && last.body === body && last.status === answer.status) return last.text
     const head = this.#head(answer, date)
+    const isWhole = method === 'GET' && isOnePiece(answer, method)
     // One flat string: what is put together anew would be copied with each write.
-    const bytes = Buffer.concat([Buffer.from(head, 'latin1'), method === 'HEAD' ? EMPTY : body])
+    const bytes = Buffer.concat([Buffer.from(head, 'latin1'), isWhole ? body : EMPTY])
     const text = bytes.toString('latin1')
     written[method] = { status: answer.status, date, body, text }
     return text

@@ -30,7 +30,7 @@ function start({ isLearning }: { isLearning: boolean }): { server: Server; again
   let again = 0
   const heads = new KnownHeads<Asked>((asked) => {
     again += 1
-    return written.text(answerTo(asked, answers), asked.method)
+    return written.wire(answerTo(asked, answers), asked.method)
   })
   const server = createServer({ keepAliveTimeout: 5000 }, (incoming, outgoing) => {
     heads.noteRequest(incoming, outgoing)
@@ -40,7 +40,7 @@ function start({ isLearning }: { isLearning: boolean }): { server: Server; again
       return
     }
     sendAnswer(answerTo({ method, url }, answers), outgoing, method)
-    if (isLearning) heads.learn(incoming, outgoing, () => ({ method, url }))
+    if (isLearning) heads.learn(incoming, outgoing, { sizeBytes: 0, asks: () => ({ method, url }) })
   })
   server.on('connection', (socket) => heads.watch(socket))
   return { server, again: () => again, stop: () => heads.stop() }

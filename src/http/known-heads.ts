@@ -1,11 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { LRUCache } from 'lru-cache'
+import type { WrittenAnswer } from './answer.ts'
 
 /** Bytes. A pull sends 200 to 400; what is longer holds a token of its own and comes once. */
 const HEAD_BYTES_MAX = 2048
-/** About 1 KiB each, with what they ask for. */
 const HEADS_MAX = 10_000
+/** Bytes of heads and of the answers to them. */
+const KNOWN_BYTES_MAX = 64 * 1024 * 1024
+/** Of what a head asks for, beside both. */
+const ENTRY_BYTES = 1024
 const HEAD_END = '\r\n\r\n'
 /** What makes a request more than its head, or more than a request (RFC 9112 section 6, RFC 9110 sections 7.8 and 10.1.1). */
 const MORE_THAN_A_HEAD = [
@@ -40,13 +44,16 @@ type Line = {
  * at a moment that is not surely the start of a request, go to node:http, which stays the one parser of HTTP.
  */
 export class KnownHeads<Known> {
-  readonly #answer: (known: Known, socket: Socket) => string | undefined
-  readonly #known = new LRUCache<string, { readonly asks: Known }>({ max: HEADS_MAX })
+  readonly #answer: (known: Known, socket: Socket) => WrittenAnswer | undefined
+  readonly #known = new LRUCache<string, { readonly asks: Known }>({
+    max: HEADS_MAX,
+    maxSize: KNOWN_BYTES_MAX,
+  })
   readonly #lines = new WeakMap<Socket, Line>()
   #isStopped = false
 
-  /** `answer`: the whole answer in Latin-1, or undefined where it takes time or is none of the ordinary ones. */
-  constructor(answer: (known: Known, socket: Socket) => string | undefined) {
+  /** `answer`: the whole answer, or undefined where it takes time or is none of the ordinary ones. */
+  constructor(answer: (known: Known, socket: Socket) => WrittenAnswer | undefined) {
     this.#answer = answer
   }
 
@@ -74,18 +81,23 @@ export class KnownHeads<Known> {
     outgoing.once('close', () => (line.open -= 1))
   }
 
-  /** `asks`: what the request that node:http has just read asks for, where that follows from its head alone. */
+  /**
+   * `asks`: what the request that node:http has just read asks for, where that follows from its head alone. `sizeBytes`: of
+   * the answer.
+   */
   learn(
     { socket, headers, httpVersion }: IncomingMessage,
     { shouldKeepAlive }: ServerResponse,
-    asks: () => Known,
+    { asks, sizeBytes }: { asks: () => Known; sizeBytes: number },
   ): void {
     const line = this.#lines.get(socket)
     if (line === undefined || line.isOver || line.requests !== line.pieces) return
     if (httpVersion !== '1.1' || !shouldKeepAlive) return
     // A secret is not kept, and is compared by whoever knows how.
     if (SECRETS.some((name) => headers[name] !== undefined)) return
-    this.#known.set(line.piece, { asks: asks() })
+    // The answer is kept as it was sent, and as bytes.
+    const size = line.piece.length + 2 * sizeBytes + ENTRY_BYTES
+    this.#known.set(line.piece, { asks: asks() }, { size })
   }
 
   /** From now on node:http answers everything, and ends connections as it is told to. */
@@ -99,7 +111,7 @@ export class KnownHeads<Known> {
     const known = this.#mayAnswer(line) ? this.#known.get(head) : undefined
     const answer = known === undefined ? undefined : this.#answer(known.asks, line.socket)
     if (answer !== undefined) {
-      line.socket.write(answer, 'latin1')
+      write(answer, line.socket)
       return true
     }
     // What takes time now, or has become large, is learned again once it does not.
@@ -117,6 +129,18 @@ export class KnownHeads<Known> {
       !this.#isStopped && requests > 0 && requests === pieces && open === 0 && socket.writableLength === 0
     )
   }
+}
+
+function write(answer: WrittenAnswer, socket: Socket): void {
+  if (typeof answer === 'string') {
+    socket.write(answer, 'latin1')
+    return
+  }
+  // One system call for both.
+  socket.cork()
+  socket.write(answer.head, 'latin1')
+  socket.write(answer.body)
+  socket.uncork()
 }
 
 function isOnlyHead({ method, headers }: IncomingMessage): boolean {

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { compileExpressions, expressionsSchema } from './expression.ts'
+import { compileExpressions, expressionsSchema } from './expression-document.ts'
 import type { Path, Report } from './problem.ts'
 import { PROVENANCE_TYPES } from './provenance.ts'
 import { compileSlsa, slsaSchema } from './slsa.ts'

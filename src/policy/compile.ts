@@ -38,6 +38,7 @@ export function compilePolicy(
     modes,
     stance: stricterStance(spec.stance ?? context.defaultStance, context.stanceLimit),
     runbook: spec.runbook,
+    ...(spec.verifyBudget === undefined ? {} : { verifyBudgetMs: spec.verifyBudget }),
     rollout: spec.rollout,
     matches: (repositoryName) => globs.some((glob) => glob.matches(repositoryName)),
     authorities,

@@ -55,6 +55,13 @@ const CHANGES: readonly {
     ba: 'ring prod goes from enforce to observe (laxer)',
   },
   {
+    name: 'budget',
+    a: acme(),
+    b: acme({ verifyBudget: '800ms' }),
+    ab: 'the budget for the verdict goes from none to 800 milliseconds (different)',
+    ba: 'the budget for the verdict goes from 800 milliseconds to none (different)',
+  },
+  {
     name: 'stance',
     a: acme({ stance: 'open' }),
     b: acme({ stance: 'closed' }),

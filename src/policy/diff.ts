@@ -1,4 +1,4 @@
-import { authorityText, demandText, listed, modesText, requirementShape } from './describe.ts'
+import { authorityText, demandText, durationText, listed, modesText, requirementShape } from './describe.ts'
 import { authorityDifferences } from './diff-authority.ts'
 import {
   byRank,
@@ -183,6 +183,7 @@ function policyDifferences(before: Policy, after: Policy): readonly Difference[]
   return [
     ...modeDifferences(before.modes, after.modes),
     ...stanceDifferences(before, after),
+    ...budgetDifferences(before, after),
     ...requirementDifferences(before, after),
     ...after.authorities.flatMap((authority) => {
       const old = before.authorities.find(({ name }) => name === authority.name)
@@ -197,6 +198,15 @@ function stanceDifferences({ stance: was }: Policy, { stance: is }: Policy): rea
   if (was === is) return []
   const text = `the stance goes from ${was} to ${is}`
   return [stricterStance(was, is) === is ? stricter(text) : laxer(text)]
+}
+
+/** Neither stricter nor laxer: the verdict is the same, and what the stance makes of a late one differs. */
+function budgetDifferences(before: Policy, after: Policy): readonly Difference[] {
+  if (before.verifyBudgetMs === after.verifyBudgetMs) return []
+  const [was, is] = [before, after].map(({ verifyBudgetMs: ms }) =>
+    ms === undefined ? 'none' : durationText(ms),
+  )
+  return [different(`the budget for the verdict goes from ${was} to ${is}`)]
 }
 
 /** New and dropped authorities mean what the requirement makes of them: an alternative more, or one more thing to have. */

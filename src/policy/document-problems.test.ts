@@ -34,6 +34,14 @@ const KMS = 'kms: awskms:///alias/release'
 const ATTESTED = 'attestations: [{ name: p, predicateType: spdx }]'
 
 const FAULTS: readonly (readonly [name: string, spec: string, problem: RegExp])[] = [
+  ...['9ms', '301s', '0', '800'].map(
+    (budget) =>
+      [
+        `a budget of ${budget}`,
+        `  verifyBudget: ${JSON.stringify(budget)}\n${CI}`,
+        /verifyBudget: .*expected a duration from 10ms to 5m/,
+      ] as const,
+  ),
   [
     'nobody',
     authority('keyless: { trustRoot: public-good }'),

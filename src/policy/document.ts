@@ -40,6 +40,8 @@ const PREDICATE_TYPES: ReadonlyMap<string, string> = new Map([
 export const stanceSchema = z.enum(['closed', 'last-verified', 'open'])
 
 const maxAge = duration('1s', '3650d')
+/** Up to the longest that a pull may take at all (`deadlines.pull`). */
+const verifyBudget = duration('10ms', '5m')
 
 const keyless = z
   .strictObject({
@@ -179,6 +181,12 @@ export const policyDocumentSchema = z.strictObject({
       .describe(
         'What is done in mode enforce with an image that cannot be judged now: held, served if it was satisfied before, ' +
           'or served within a budget. Default: `policies.defaultStance`; `policies.stanceLimit` may be stricter.',
+      ),
+    verifyBudget: verifyBudget
+      .optional()
+      .describe(
+        'How long a pull waits for the verdict of this policy before it counts as undetermined (`800ms`); verification ' +
+          'goes on for the next pull. Default: as long as the pull itself, `deadlines.pull`.',
       ),
     runbook: runbookSchema.optional(),
     images: imagesSchema.describe('Images that the policy is about; any one glob.'),

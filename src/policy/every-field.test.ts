@@ -22,6 +22,7 @@ import { bindPolicies, type BindingTrust } from './bind.ts'
 import { decide, enforce, type DecisionInput } from './decide.ts'
 import { policyJsonSchema } from './document.ts'
 import { loadPolicies } from './load.ts'
+import { patienceOf } from './patience.ts'
 import { policiesFor } from './policy-index.ts'
 import { isRecord } from './problem.ts'
 import { refusalMessage, warningText } from './refusal.ts'
@@ -123,9 +124,14 @@ function effectOf(document: unknown): Effect | undefined {
     rollout === undefined ? [] : criteriaOf(rollout, figures).map(({ holds }) => holds),
   )
   return {
-    verdicts: [judgements.map((judgement) => outcomesOf(judgement)), criteria],
+    verdicts: [judgements.map((judgement) => outcomesOf(judgement)), criteria, patienceIn(policies)],
     words: judgements.map((judgement) => wordsOf(judgement)),
   }
+}
+
+/** How long a pull waits for a verdict that it could not come to. */
+function patienceIn(policies: DecisionInput['policies']): unknown {
+  return patienceOf({ policies, revocations: [] }, { name: 'default', stanceLimit: undefined })
 }
 
 const STANCES = { wasSatisfied: () => true, mayOpen: () => true }

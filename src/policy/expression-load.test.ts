@@ -3,7 +3,7 @@ import test from 'node:test'
 import fc from 'fast-check'
 import { compileExpression, CUSTOM } from '../testing/expressions.ts'
 import { TYPE } from '../testing/provenance.ts'
-import { expressionsSchema } from './expression.ts'
+import { expressionsSchema } from './expression-document.ts'
 
 const LOAD_PROBLEMS: Readonly<Record<string, string>> = {
   'statement.predicate.a ==': 'found no CEL expression: line 1:23: found = but expecting end of input',

@@ -1,9 +1,9 @@
 import { isCelError, parse, plan, type CelResult } from '@bufbuild/cel'
 import { RE2JS } from 're2js'
-import * as z from 'zod'
 import { FULCIO_EXTENSIONS, type Claim, type Signer, type Verified } from '../verify/types.ts'
 import { Budget } from './expression-budget.ts'
 import { checkExpression, type Scope } from './expression-check.ts'
+import type { ExpressionDocument } from './expression-document.ts'
 import { meteredEnv, signatures } from './expression-functions.ts'
 import { nestingOf, partsOf, sizeOf, strict, type Expr } from './expression-strict.ts'
 import { ANY, BOOL, fields, fits, list, map, STRING, typeText, type Type } from './expression-type.ts'
@@ -14,35 +14,11 @@ import type { ClaimCheck, ImageFacts, Shortfall } from './types.ts'
 
 /** CEL over what was verified: typed and compiled when the policy is loaded, bounded when it is evaluated. */
 
-const EXPRESSIONS_MAX = 16
-const EXPRESSION_CHARACTERS_MAX = 2048
-const MESSAGE_CHARACTERS_MAX = 200
 /** Of an expression in a message. */
 const QUOTED_CHARACTERS_MAX = 160
 const NODES_MAX = 500
 const NESTING_MAX = 3
 const INSTRUCTIONS_MAX = 256
-
-export const expressionsSchema = z
-  .array(
-    z.strictObject({
-      expression: z
-        .string()
-        .min(1, 'expected a CEL expression')
-        .max(EXPRESSION_CHARACTERS_MAX)
-        .describe('CEL over `statement`, `slsa`, `signer` and `image`; must be true.'),
-      message: z
-        .string()
-        .min(1, 'expected some text')
-        .max(MESSAGE_CHARACTERS_MAX)
-        .optional()
-        .describe('What the refusal says is expected, instead of the expression itself.'),
-    }),
-  )
-  .min(1)
-  .max(EXPRESSIONS_MAX)
-
-export type ExpressionDocument = z.output<typeof expressionsSchema>[number]
 
 /** `predicateType` is undefined for a plain signature. Reports what is wrong, with the place. */
 export function compileExpressions(

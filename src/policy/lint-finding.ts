@@ -22,6 +22,7 @@ export type LintCode =
   | 'overlap' // another policy matches the same images
   | 'no-runbook'
   | 'mode-off'
+  | 'short-budget' // most cold pulls take longer
   | 'ring-behind' // laxer than a ring before it
   | 'ring-ahead' // stricter than a ring before it
 

@@ -1,4 +1,4 @@
-import { listed } from './describe.ts'
+import { durationText, listed } from './describe.ts'
 import type { Glob } from './glob.ts'
 import { sharedExample } from './glob-witness.ts'
 import type { LintPolicy, Remark } from './lint-finding.ts'
@@ -10,12 +10,17 @@ import type { Mode, Policy } from './types.ts'
 /** So many of the policies that overlap with one are named. */
 const NAMED_MAX = 3
 
+/** Below it not even a registry nearby can answer all that is asked of it. */
+const SHORT_BUDGET_MS = 250
+
 const STRICTNESS: readonly Mode[] = ['off', 'observe', 'enforce']
 
-export function lintModes({ mode, modes, runbook }: Policy, rings: readonly string[]): readonly Remark[] {
+export function lintModes(policy: Policy, rings: readonly string[]): readonly Remark[] {
+  const { mode, modes, runbook, verifyBudgetMs: budgetMs = Infinity } = policy
   if (mode === 'off') return [modeOff()]
   return [
     ...(mode === 'enforce' && runbook === undefined ? [noRunbook()] : []),
+    ...(mode === 'enforce' && budgetMs < SHORT_BUDGET_MS ? [shortBudget(budgetMs)] : []),
     ...ringRemarks({ modes }, rings),
   ]
 }
@@ -39,6 +44,17 @@ function noRunbook(): Remark {
     what: 'it is enforced and has no runbook',
     why: 'whoever is refused is not told where to read on',
     mend: 'add runbook: with the address of the page that says what to do',
+  }
+}
+
+function shortBudget(budgetMs: number): Remark {
+  return {
+    severity: 'warning',
+    code: 'short-budget',
+    path: ['spec', 'verifyBudget'],
+    what: `a pull waits only ${durationText(budgetMs)} for the verdict`,
+    why: 'an image that was never verified takes several round trips to its registry, and is held until it was',
+    mend: 'give it what cold pulls take: see portcullis_pull_duration_quantile_seconds{cache="cold"}',
   }
 }
 

@@ -20,6 +20,17 @@ const REVOKED = { identity: { issuer: GITHUB, subject: RELEASE } }
 
 const CASES: readonly LintCase[] = [
   {
+    code: 'short-budget',
+    name: 'less than a registry needs to answer',
+    severity: 'warning',
+    bad: [policy('acme', { mode: 'enforce', verifyBudget: '249ms' })],
+    says: /waits only 249 milliseconds/,
+    good: [
+      policy('acme', { mode: 'enforce', verifyBudget: '250ms' }),
+      policy('shown', { mode: 'observe', verifyBudget: '10ms' }),
+    ],
+  },
+  {
     code: 'revoked-signer',
     name: 'an identity of the policy',
     bad: [policy('acme'), revocation('leak', [REVOKED])],

@@ -1,10 +1,9 @@
+import { createRequire } from 'node:module'
 import type * as z from 'zod'
 import { finish, type Steps } from '../oci/steps.ts'
-import {
-  documentsFromClusterImagePolicy,
-  isPolicyControllerDocument,
-} from './cluster-image-policy/cluster-image-policy.ts'
-import { refusalText } from './cluster-image-policy/remarks.ts'
+import type * as ClusterImagePolicy from './cluster-image-policy/cluster-image-policy.ts'
+import { isPolicyControllerDocument } from './cluster-image-policy/group.ts'
+import type * as Remarks from './cluster-image-policy/remarks.ts'
 import { compilePolicy, type CompiledPolicy } from './compile.ts'
 import { compileRevocation, revocationsCanonical, type CompiledRevocation } from './compile-revocation.ts'
 import { policyDocumentSchema, policyJsonSchema, type PolicyDocument } from './document.ts'
@@ -59,6 +58,9 @@ type Placed = { readonly file: string; readonly line: number }
 type Loaded = (LoadedPolicy | CompiledRevocation) & Placed
 
 const API_VERSION = 'portcullis.dev/v1alpha1'
+
+/** At once, and only what a document needs: a start waits for all that is imported. */
+const load = createRequire(import.meta.url)
 
 /** Loads every document of every file, or none: a set with a policy missing would let through what that policy stops. */
 export function loadPolicies(sources: PolicySources): PolicyLoad {
@@ -127,9 +129,13 @@ function loadClusterImagePolicy(
   document: YamlDocument,
   sources: PolicySources,
 ): Loaded | readonly Problem[] {
+  const { documentsFromClusterImagePolicy }: typeof ClusterImagePolicy = load(
+    './cluster-image-policy/cluster-image-policy.ts',
+  )
   const { documents, refusals } = documentsFromClusterImagePolicy(document.value)
   const [value] = documents
   if (value !== undefined) return loadPolicy(file, { ...document, value }, sources)
+  const { refusalText }: typeof Remarks = load('./cluster-image-policy/remarks.ts')
   const findings = refusals.map((refusal) => ({ path: refusal.path, message: refusalText(refusal) }))
   return locate(file, document, findings)
 }

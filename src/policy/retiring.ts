@@ -5,6 +5,9 @@ import type { Authority, Judgement, Policy } from './types.ts'
 
 export type RetiringKind = 'root' | 'key'
 
+/** One for all: nearly every verdict that is kept has it. */
+const NONE: readonly RetiringKind[] = []
+
 /**
  * What the verdicts rest on that is being retired: for each authority that would not be satisfied without it. Images
  * that still count here must be signed anew, or verified by the successor, before the old root or key goes.
@@ -14,7 +17,7 @@ export function retiringIn(
   policies: readonly Policy[],
   occasion: Occasion,
 ): readonly RetiringKind[] {
-  return results.flatMap(({ policy: name, verdict }) => {
+  const kinds = results.flatMap(({ policy: name, verdict }): readonly RetiringKind[] => {
     if (verdict.kind !== 'satisfied') return []
     const authorities = policies.find((policy) => policy.name === name)?.authorities ?? []
     return authorities.flatMap((authority) => {
@@ -23,6 +26,7 @@ export function retiringIn(
       return retiringOf(authority, verified, occasion)
     })
   })
+  return kinds.length === 0 ? NONE : kinds
 }
 
 function retiringOf(

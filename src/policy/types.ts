@@ -106,6 +106,8 @@ export type Policy = {
   readonly mode: Mode
   readonly modes: RingModes
   readonly stance: Stance
+  /** How long a pull waits for its verdict; undefined: as long as for anything else. */
+  readonly verifyBudgetMs?: number
   readonly runbook: string | undefined
   /** What must hold before it is enforced in another ring; undefined where the document declares nothing. */
   readonly rollout: RolloutCriteria | undefined

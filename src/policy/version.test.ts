@@ -12,6 +12,7 @@ const HANDLING: ReadonlySet<string> = new Set([
   'spec.rollout.minImages',
   'spec.rollout.maxWouldBlocks',
   'spec.stance',
+  'spec.verifyBudget',
   'spec.images[].glob',
 ])
 

@@ -6,7 +6,7 @@ import { requirementCanonical } from './requirement.ts'
 import type { Authority, ClaimCheck, Mode, Policy, Requirement, RingModes, SigningWindow } from './types.ts'
 
 /**
- * What must be proven, and nothing else. Names, globs, modes, stance and runbook are not in it: what satisfied the policy
+ * What must be proven, and nothing else. Names, globs, modes, stance, budget and runbook are not in it: what satisfied the policy
  * goes on satisfying it whatever it is called, whatever else it is about and whatever is done with the others.
  */
 export function policyVersion(authorities: readonly Authority[], requirement: Requirement): string {
@@ -30,6 +30,8 @@ export function setVersion(
     modes: modesCanonical(policy.modes),
     rollout: policy.rollout ?? null,
     stance: policy.stance,
+    // A set without budgets has the version that it always had.
+    ...(policy.verifyBudgetMs === undefined ? {} : { verifyBudgetMs: policy.verifyBudgetMs }),
     runbook: policy.runbook ?? null,
     images: globs.map((glob) => glob.canonical).toSorted(),
     authorities: policy.authorities.map(namedDemandOf).toSorted(),

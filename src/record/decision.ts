@@ -8,8 +8,6 @@ import type { Signer } from '../verify/types.ts'
 /** The record of one outcome. The same image judged the same way has the same id on every edge. */
 export type Decision = {
   readonly id: string
-  /** What makes two decisions the same one. */
-  readonly key: string
   readonly subject: DecisionSubject
   readonly outcome: Outcome['kind']
   readonly results: readonly DecisionResult[]
@@ -39,24 +37,49 @@ export type DecisionSubject = {
 }
 
 const ID_LENGTH = 12
+const NO_ADMISSIONS: readonly DecisionAdmission[] = []
 
-export function createDecision(subject: DecisionSubject, judgement: Judgement, outcome: Outcome): Decision {
-  const results = judgement.results.map(summarise)
-  const admitted = admittedIn(outcome)
-  const content = {
+export function createDecision(
+  subject: DecisionSubject,
+  judgement: Judgement,
+  outcome: Outcome,
+  summarise = summaryOf,
+): Decision {
+  const results = summarise(judgement.results)
+  const { kind } = outcome
+  const told = { subject: subjectOf(subject), outcome: kind, results, admitted: admittedIn(outcome) }
+  const id = hash('sha256', decisionKey(told), 'hex').slice(0, ID_LENGTH)
+  // Spelled out: a copy by spreading takes half as much memory again, and one is kept for each verdict.
+  return { id, subject: told.subject, outcome: kind, results, admitted: told.admitted }
+}
+
+/** What makes two decisions the same one. Made when it is needed: it is long, and what is served is not recorded. */
+export function decisionKey({ subject, outcome, results, admitted }: Omit<Decision, 'id'>): string {
+  return JSON.stringify({
     repository: repositoryName(subject.repository),
     digest: subject.digest,
     ...(subject.ring === DEFAULT_RING ? {} : { ring: subject.ring }),
-    outcome: outcome.kind,
+    outcome,
     policyVersion: subject.policyVersion,
     policySource: subject.policySource,
     trustVersion: subject.trustVersion,
     results,
     ...(admitted.length === 0 ? {} : { admitted }),
+  })
+}
+
+function summaryOf(results: readonly PolicyResult[]): readonly DecisionResult[] {
+  return results.map(summarise)
+}
+
+/** The same; for results that are one object, one object. */
+export function rememberSummaries(): typeof summaryOf {
+  const known = new WeakMap<readonly PolicyResult[], readonly DecisionResult[]>()
+  return (results) => {
+    let summary = known.get(results)
+    if (summary === undefined) known.set(results, (summary = summaryOf(results)))
+    return summary
   }
-  const key = JSON.stringify(content)
-  const id = hash('sha256', key, 'hex').slice(0, ID_LENGTH)
-  return { id, key, subject: subjectOf(subject), outcome: outcome.kind, results, admitted }
 }
 
 /** Nothing but what belongs in the record, whatever else the caller's object has. */
@@ -72,7 +95,7 @@ function subjectOf({
 }
 
 function admittedIn(outcome: Outcome): readonly DecisionAdmission[] {
-  if (outcome.kind !== 'serve') return []
+  if (outcome.kind !== 'serve' || outcome.admitted.length === 0) return NO_ADMISSIONS
   return outcome.admitted.map(({ result, by }) => ({ policy: result.policy, by }))
 }
 

@@ -11,6 +11,8 @@ export function createDependencyMetrics(registry: Registry): {
     circuits: new Gauge({
       name: 'portcullis_circuit_open',
       help: '1 while a dependency is left alone because it does not answer.',
+      // Of several processes any one.
+      aggregator: 'max',
       labelNames: ['dependency', 'group'] as const,
       registers,
     }),

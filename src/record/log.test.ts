@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLogs } from './log.ts'
+import { requestText } from './request-log.ts'
 
 function capture(level = 'info') {
   const pieces: string[] = []
@@ -39,9 +40,9 @@ test('the time is the clock of the caller, on every line', () => {
   const captured = capture()
   const { log, requests, clock } = captured
   log.info({}, 'first')
-  requests.write({ method: 'GET' })
+  requests.write(requestText({ method: 'GET' }), '127.0.0.1', 1)
   clock.now = new Date('2026-01-02T03:04:05.679Z')
-  requests.write({ method: 'GET' })
+  requests.write(requestText({ method: 'GET' }), '127.0.0.1', 1)
   requests.flush()
   assert.deepEqual(
     captured.lines.map(({ time }) => time),
@@ -52,9 +53,9 @@ test('the time is the clock of the caller, on every line', () => {
 test('the line of a request is spelled like any other', () => {
   const captured = capture()
   const { log, requests } = captured
-  const fields = { method: 'GET', target: '/v2/"a\\\u2028', status: 200, client: undefined, ms: 0.25 }
-  log.info({ event: 'request', ...fields })
-  requests.write(fields)
+  const facts = { method: 'GET', target: '/v2/"a\\\u2028', status: 200, ring: undefined }
+  log.info({ event: 'request', ...facts, client: 'fe80::1%eth0', ms: 0.25 })
+  requests.write(requestText(facts), 'fe80::1%eth0', 0.25)
   requests.flush()
   const [piped, own] = captured.texts
   assert.equal(own, piped)
@@ -63,7 +64,7 @@ test('the line of a request is spelled like any other', () => {
 test('what comes from outside cannot end a line', () => {
   const captured = capture()
   const { requests } = captured
-  requests.write({ target: '/v2/\n{"level":"fatal"}\r\n', method: '"}\n' })
+  requests.write(requestText({ target: '/v2/\n{"level":"fatal"}\r\n', method: '"}\n' }), '::1', 1)
   requests.flush()
   assert.equal(captured.lines.length, 1)
   assert.equal(captured.lines[0]?.['target'], '/v2/\n{"level":"fatal"}\r\n')
@@ -72,7 +73,7 @@ test('what comes from outside cannot end a line', () => {
 test('lines of requests are written in order, at the end of the turn, in one piece', async () => {
   const captured = capture()
   const { pieces, requests } = captured
-  for (const status of [200, 403, 503]) requests.write({ status })
+  for (const status of [200, 403, 503]) requests.write(requestText({ status }), '::1', 1)
   assert.deepEqual(pieces, [])
   await new Promise(setImmediate)
   assert.equal(pieces.length, 1)
@@ -80,7 +81,7 @@ test('lines of requests are written in order, at the end of the turn, in one pie
     captured.lines.map(({ status }) => status),
     [200, 403, 503],
   )
-  requests.write({ status: 404 })
+  requests.write(requestText({ status: 404 }), '::1', 1)
   await new Promise(setImmediate)
   assert.equal(pieces.length, 2)
 })
@@ -94,7 +95,7 @@ for (const [level, count] of [
   test(`at level ${level}, ${count} line a request`, () => {
     const captured = capture(level)
     const { requests } = captured
-    requests.write({ status: 200 })
+    requests.write(requestText({ status: 200 }), '::1', 1)
     requests.flush()
     assert.equal(captured.lines.length, count)
   })

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { createPullLatency } from './latency.ts'
 import { createTally } from './tally.ts'
 
 /** Seconds. Warm answers are well under a millisecond, cold ones are a few upstream round trips. */
@@ -14,12 +15,13 @@ export type Metrics = {
   ReturnType<typeof admissionMetrics> &
   ReturnType<typeof transferMetrics>
 
-export function createMetrics(): Metrics {
+/** `now` is asked when figures are read: without one, what is told of the last minutes is told of all time. */
+export function createMetrics(now: () => Date = () => new Date(0)): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   return {
     registry,
-    ...pullMetrics(registry),
+    ...pullMetrics(registry, now),
     ...verdictMetrics(registry),
     ...admissionMetrics(registry),
     ...transferMetrics(registry),
@@ -27,7 +29,7 @@ export function createMetrics(): Metrics {
 }
 
 /** The way of a pull. */
-function pullMetrics(registry: Registry) {
+function pullMetrics(registry: Registry, now: () => Date) {
   const registers = [registry]
   return {
     httpRequests: createTally(
@@ -51,16 +53,10 @@ function pullMetrics(registry: Registry) {
       help: 'Pulls that are missing in the rollout report: the disk refused them, or too many different images were pulled at once.',
       registers,
     }),
-    pullDuration: new Histogram({
-      name: 'portcullis_pull_duration_seconds',
-      help: 'Time from a parsed manifest request to its answer.',
-      labelNames: ['cache'] as const,
-      buckets: DURATION_BUCKETS,
-      registers,
-    }),
+    pullLatency: createPullLatency(registry, { bounds: DURATION_BUCKETS, now }),
     stepDuration: new Histogram({
       name: 'portcullis_step_duration_seconds',
-      help: 'Time of each step of a cold pull.',
+      help: 'Time of each step of a cold pull; `total` is all of it.',
       labelNames: ['step'] as const,
       buckets: DURATION_BUCKETS,
       registers,
@@ -105,19 +101,31 @@ function verdictMetrics(registry: Registry) {
   }
 }
 
+/** A counter that is there from the start, for alerts: what appears with its first 1 has never increased. */
+function counted<Label extends string>(
+  values: readonly string[],
+  label: Label,
+  about: { readonly name: string; readonly help: string; readonly registers: Registry[] },
+): Counter<Label> {
+  const counter = new Counter({ ...about, labelNames: [label] })
+  for (const value of values) counter.labels(value).inc(0)
+  return counter
+}
+
 /** What was served though nobody could judge it, and what will stop to be satisfied. */
 function admissionMetrics(registry: Registry) {
   const registers = [registry]
   return {
-    admitted: new Counter({
+    admitted: counted(['open', 'last-verified'], 'stance', {
       name: 'portcullis_admitted_total',
       help: 'Manifest requests served unjudged, by the laxest stance that let them pass.',
-      labelNames: ['stance'] as const,
       registers,
     }),
     openAdmissions: new Gauge({
       name: 'portcullis_open_admissions',
       help: 'Images that stance open let pass and that wait to be judged.',
+      // Of several processes the keeper knows.
+      aggregator: 'first',
       registers,
     }),
     admissionsHeld: new Counter({
@@ -126,10 +134,9 @@ function admissionMetrics(registry: Registry) {
       labelNames: ['why'] as const,
       registers,
     }),
-    admissionsJudged: new Counter({
+    admissionsJudged: counted(['satisfied', 'violated'], 'verdict', {
       name: 'portcullis_admissions_judged_total',
       help: 'Images that stance open had let pass, by what they turned out to be.',
-      labelNames: ['verdict'] as const,
       registers,
     }),
     retiring: new Counter({
@@ -163,10 +170,9 @@ function transferMetrics(registry: Registry) {
       labelNames: ['kind'] as const,
       registers,
     }),
-    storeFaults: new Counter({
+    storeFaults: counted(['damaged', 'newer-schema', 'full', 'unavailable', 'in-use'], 'operation', {
       name: 'portcullis_store_faults_total',
       help: 'Local disk faults that were survived by not caching.',
-      labelNames: ['operation'] as const,
       registers,
     }),
   }

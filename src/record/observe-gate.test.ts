@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { GateEvent } from '../gate.ts'
 import type { PolicyResult } from '../policy/types.ts'
 import { digest, repository } from '../store/testing/state.ts'
-import { createDecision } from './decision.ts'
+import { createDecision, decisionKey } from './decision.ts'
 import { createLogs } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { observeGate, observeRetiring } from './observe-gate.ts'
@@ -137,8 +137,8 @@ test('a decision says what was admitted, and by which stance', () => {
     { kind: 'serve', warnings: [], admitted: ADMITTED },
   )
   assert.deepEqual(served.admitted, [{ policy: 'signed', by: 'open' }])
-  assert.match(served.key, /"admitted":\[\{"policy":"signed","by":"open"\}\]/)
+  assert.match(decisionKey(served), /"admitted":\[\{"policy":"signed","by":"open"\}\]/)
   const held = createDecision(subject, { results: [RESULT] }, { kind: 'hold', by: [RESULT], warnings: [] })
-  assert.doesNotMatch(held.key, /admitted/)
+  assert.doesNotMatch(decisionKey(held), /admitted/)
   assert.notEqual(held.id, served.id)
 })

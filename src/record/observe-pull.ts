@@ -10,12 +10,12 @@ type ObservedPull = {
 
 /** Counts every pull; what was decided and why is in the decision's own event. */
 export function observePull(
-  metrics: Pick<Metrics, 'pulls' | 'reasons' | 'causes' | 'pullDuration' | 'admitted'>,
+  metrics: Pick<Metrics, 'pulls' | 'reasons' | 'causes' | 'pullLatency' | 'admitted'>,
 ): (answer: ObservedPull, ms: number) => void {
   return (answer, ms) => {
     const { repository, ring } = answer.decision.subject
     metrics.pulls.inc(repository.registry, outcomeLabel(answer), answer.cache, ring)
-    metrics.pullDuration.observe({ cache: answer.cache }, ms / 1000)
+    metrics.pullLatency.observe(answer.cache, ms)
     const stance = admittingStance(answer)
     if (stance !== undefined) metrics.admitted.inc({ stance })
     for (const { mode, verdict } of unsatisfied(answer)) {

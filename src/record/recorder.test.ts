@@ -31,7 +31,11 @@ function setUp() {
     trustVersion: 't',
   }
   const decision = createDecision(subject, { results: [] }, { kind: 'refuse', by: [], warnings: [] })
-  return { disk, decision, recorder: createRecorder({ state, log, metrics: createMetrics(), now }) }
+  return {
+    disk,
+    decision,
+    recorder: createRecorder({ state, log, metrics: createMetrics(), now, elapsed: () => 0 }),
+  }
 }
 
 test('a disk that refuses to count ends nothing, and the count is written when it is back', () => {

@@ -1,9 +1,10 @@
-import { LRUCache } from 'lru-cache'
+import { createLru } from '../lru.ts'
 import { repositoryName } from '../oci/reference.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { StateStore } from '../store/types.ts'
-import type { Decision } from './decision.ts'
+import { decisionKey, type Decision } from './decision.ts'
+import { timedNow } from '../timings.ts'
 import type { Logger } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -35,11 +36,12 @@ function refusedBy({ outcome, subject }: Decision): { repository: Repository; di
 export function createRecorder(deps: {
   state: Pick<StateStore, 'recordDecision' | 'countDecision'>
   log: Logger
-  metrics: Pick<Metrics, 'decisionsRecorded'>
+  metrics: Pick<Metrics, 'decisionsRecorded' | 'stepDuration'>
   now: () => Date
+  /** Milliseconds, monotonic. */
+  elapsed: () => number
 }): Recorder {
-  const repeats = new LRUCache<string, { count: number }>({
-    max: KNOWN_DECISIONS_MAX,
+  const repeats = createLru<string, { count: number }>(KNOWN_DECISIONS_MAX, {
     dispose: (pending, key) => writeRepeats(key, pending),
   })
 
@@ -55,20 +57,16 @@ export function createRecorder(deps: {
   }
 
   function record(decision: Decision): void {
-    const { id, key } = decision
+    const { id } = decision
+    const key = decisionKey(decision)
     const known = repeats.get(key)
     if (known !== undefined) {
       known.count += 1
       deps.metrics.decisionsRecorded.inc({ kind: 'repeat' })
       return
     }
-    const isNew = deps.state.recordDecision({
-      id,
-      key,
-      at: deps.now(),
-      json: key,
-      refused: refusedBy(decision),
-    })
+    const row = { id, key, at: deps.now(), json: key, refused: refusedBy(decision) }
+    const isNew = timedNow('record', deps, () => deps.state.recordDecision(row))
     repeats.set(key, { count: 0 })
     deps.metrics.decisionsRecorded.inc({ kind: isNew ? 'first' : 'repeat' })
   }

@@ -19,12 +19,13 @@ export class PerRing<Key extends WeakKey, Value> {
 /** What a judgement comes to in a ring. */
 export type InRing = (judgement: Judgement, ring: Ring) => Judgement
 
-/** `inRing`, once for each judgement and ring: a warm request finds what it enforces. */
+/** `inRing`, once for all judgements with the same results: a warm request finds what it enforces. */
 export function rememberInRing(): InRing {
-  const known = new PerRing<Judgement, Judgement>()
+  const known = new PerRing<Judgement['results'], Judgement>()
   return (judgement, ring) => {
-    let mapped = known.get(ring, judgement)
-    if (mapped === undefined) known.set(ring, judgement, (mapped = inRing(judgement, ring)))
+    const { results } = judgement
+    let mapped = known.get(ring, results)
+    if (mapped === undefined) known.set(ring, results, (mapped = inRing(judgement, ring)))
     return mapped
   }
 }

@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import { errorAnswer, printable, type Answer } from '../http/answer.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
+import { createLru } from '../lru.ts'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/manifest-types.ts'
 import { repositoryName, type ManifestReference } from '../oci/reference.ts'
@@ -9,7 +9,7 @@ import type { Mode } from '../policy/types.ts'
 import type { PullAnswer, Puller } from '../pull.ts'
 import type { FetchedManifest } from '../upstream/manifest-source.ts'
 import { UpstreamError } from '../upstream/types.ts'
-import type { RoutedRequest } from './request.ts'
+import type { AnswerAgain, RoutedRequest, WarmAnswer } from './request.ts'
 
 export type ManifestRouteDeps = {
   puller: Pick<Puller, 'pull' | 'pullWarm'>
@@ -46,7 +46,7 @@ const DIGEST_MAX_AGE_SECONDS = 60
 /** Steps 3 to 10 of a manifest request: what was pulled, as an answer that this client will take for an answer. */
 export class ManifestRoute {
   readonly #deps: ManifestRouteDeps
-  readonly #refusals = new LRUCache<Digest, Answer>({ max: REFUSALS_MAX })
+  readonly #refusals = createLru<Digest, Answer>(REFUSALS_MAX)
   /** The whole head of a warm answer, made once. */
   readonly #heads = new WeakMap<FetchedManifest, ReturnType<typeof headsOf>>()
 
@@ -55,17 +55,31 @@ export class ManifestRoute {
   }
 
   /** The answer, where nothing has to be waited for. */
-  answerWarm(request: RoutedRequest, reference: ManifestReference): Answer | undefined {
+  answerWarm(request: RoutedRequest, reference: ManifestReference): WarmAnswer | undefined {
     const refusal = reference.kind === 'digest' ? this.#refusals.get(reference.digest) : undefined
-    if (refusal !== undefined) return refusal
+    if (refusal !== undefined) return { answer: refusal, again: undefined }
     const start = this.#deps.elapsed()
     try {
       const { repository, client, ring, method } = request
       const isRead = method === 'GET'
       const pulled = this.#deps.puller.pullWarm({ repository, reference, client, ring, isRead })
-      return pulled === undefined ? undefined : this.#concluded(request, reference, { pulled, start })
+      if (pulled === undefined) return undefined
+      const answer = this.#concluded(request, reference, { pulled, start })
+      return { answer, again: this.#again(pulled) }
     } catch (error) {
-      return this.#finalFor(request, reference, this.#unexpected(error))
+      return { answer: this.#finalFor(request, reference, this.#unexpected(error)), again: undefined }
+    }
+  }
+
+  #again(pulled: PullAnswer): AnswerAgain | undefined {
+    const again = pulled.kind === 'serve' ? pulled.again : undefined
+    if (again === undefined) return undefined
+    return {
+      holds: again.holds,
+      told: (client, ms) => {
+        this.#deps.onPull(pulled, ms)
+        again.told(client)
+      },
     }
   }
 

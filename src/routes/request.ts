@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Answer } from '../http/answer.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Ring } from '../policy/ring.ts'
 
@@ -18,6 +19,19 @@ export type RoutedRequest = {
   readonly range: string | undefined
   readonly ifRange: string | undefined
 }
+
+/** An answer that needed no waiting, and the same to the same request, once more. */
+export type WarmAnswer = { readonly answer: Answer; readonly again: AnswerAgain | undefined }
+
+export type AnswerAgain = {
+  /** Whether everything that the answer rests on is as it was: then it is the answer still. */
+  readonly holds: () => boolean
+  /** `client`: address of who asks. `ms`: how long the answer took. */
+  told(client: string, ms: number): void
+}
+
+/** Who asks on a connection that is gone already. */
+export const UNKNOWN_CLIENT = 'unknown'
 
 /**
  * containerd sends `ns` to every mirror and names itself; both it and BuildKit go on to the next host after any error

@@ -34,21 +34,7 @@ const COLUMNS = NAMES.join(', ')
  * admitOpen returns; a repeat by the same client is only counted, without an fsync.
  */
 export function createAdmissions(database: Database): Admissions {
-  const find = database.prepare(
-    `SELECT ${COLUMNS}, checksum FROM admission
-     WHERE registry = ? AND name = ? AND digest = ? AND decision = ? AND verdict IS NULL`,
-  )
-  const byId = database.prepare(`SELECT ${COLUMNS}, checksum FROM admission WHERE id = ?`)
-  const open = database.prepare(
-    `SELECT ${COLUMNS}, checksum FROM admission WHERE verdict IS NULL ORDER BY id LIMIT ${ADMISSIONS_READ_MAX}`,
-  )
-  const newest = database.prepare(
-    `SELECT ${COLUMNS}, checksum FROM admission ORDER BY last_at DESC, id DESC LIMIT ?`,
-  )
-  const nextId = database.prepare('SELECT coalesce(max(id), 0) + 1 AS id FROM admission')
-  const write = database.prepare(
-    `INSERT OR REPLACE INTO admission (${COLUMNS}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  )
+  const { find, byId, open, newest, nextId, write } = prepareAll(database)
 
   function store(admission: StoredAdmission): void {
     const values = valuesOf(admission)
@@ -64,32 +50,64 @@ export function createAdmissions(database: Database): Admissions {
     return row === undefined ? undefined : admissionIn(row)
   }
 
+  /** Whether it only counted a client that is on record. What is known is read in the transaction: others write too. */
+  function countRepeat(admission: OpenAdmission): boolean {
+    return inTransaction(database, () => {
+      const before = known(admission)
+      if (before === undefined) return false
+      const after = repeated(before, admission)
+      if (after.clients.length > before.clients.length) return false
+      store(after)
+      return true
+    })
+  }
+
   return {
     admitOpen: (admission) =>
       attempt('cannot record an image that was admitted open', () => {
-        const before = known(admission)
-        if (before === undefined) {
-          const id = Number(nextId.get()?.['id'])
-          inDurableTransaction(database, () => store(firstOf(admission, id)))
-          return
-        }
-        const after = repeated(before, admission)
-        const transaction =
-          after.clients.length > before.clients.length ? inDurableTransaction : inTransaction
-        transaction(database, () => store(after))
+        if (known(admission) !== undefined && countRepeat(admission)) return
+        inDurableTransaction(database, () => {
+          const before = known(admission)
+          store(
+            before === undefined
+              ? firstOf(admission, Number(nextId.get()?.['id']))
+              : repeated(before, admission),
+          )
+        })
       }),
     openAdmissions: () => attempt('cannot read admissions', () => open.all().map(admissionIn)),
     closeAdmission: (id, finding) =>
       attempt('cannot record what an admitted image turned out to be', () => {
-        const row = byId.get(id)
-        const admission = row === undefined ? undefined : admissionIn(row)
-        if (admission === undefined || admission.finding !== undefined) return
-        inDurableTransaction(database, () => store({ ...admission, finding }))
+        inDurableTransaction(database, () => {
+          const row = byId.get(id)
+          const admission = row === undefined ? undefined : admissionIn(row)
+          if (admission !== undefined && admission.finding === undefined) store({ ...admission, finding })
+        })
       }),
     admissions: (limit) =>
       attempt('cannot read admissions', () =>
         newest.all(Math.min(Math.max(0, Math.trunc(limit)), ADMISSIONS_READ_MAX)).map(admissionIn),
       ),
+  }
+}
+
+function prepareAll(database: Database) {
+  return {
+    find: database.prepare(
+      `SELECT ${COLUMNS}, checksum FROM admission
+       WHERE registry = ? AND name = ? AND digest = ? AND decision = ? AND verdict IS NULL`,
+    ),
+    byId: database.prepare(`SELECT ${COLUMNS}, checksum FROM admission WHERE id = ?`),
+    open: database.prepare(
+      `SELECT ${COLUMNS}, checksum FROM admission WHERE verdict IS NULL ORDER BY id LIMIT ${ADMISSIONS_READ_MAX}`,
+    ),
+    newest: database.prepare(
+      `SELECT ${COLUMNS}, checksum FROM admission ORDER BY last_at DESC, id DESC LIMIT ?`,
+    ),
+    nextId: database.prepare('SELECT coalesce(max(id), 0) + 1 AS id FROM admission'),
+    write: database.prepare(
+      `INSERT OR REPLACE INTO admission (${COLUMNS}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
   }
 }
 

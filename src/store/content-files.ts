@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import type { Dirent, Stats } from 'node:fs'
+import { statSync, type Dirent, type Stats } from 'node:fs'
 import { join } from 'node:path'
 import { digestParts, parseDigest, type Digest } from '../oci/digest.ts'
 
@@ -23,6 +23,22 @@ export function contentPath(directory: string, digest: Digest): { parent: string
   const { algorithm, hex } = digestParts(digest)
   const parent = join(directory, algorithm, hex.slice(0, 2))
   return { parent, path: join(parent, hex) }
+}
+
+/** Where what is on its way in lies: the part of a guest, or all of it. */
+export function incomingPath({
+  directory,
+  guest,
+}: {
+  directory: string
+  guest?: string | undefined
+}): string {
+  return join(directory, 'incoming', ...(guest === undefined ? [] : [guest]))
+}
+
+/** In bytes; undefined where there is none. */
+export function sizeOfFile(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size
 }
 
 /** Every file in the directory whose name is a digest and lies where that digest belongs. */

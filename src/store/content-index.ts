@@ -1,5 +1,6 @@
 import { parseDigest, type Digest } from '../oci/digest.ts'
 import { inTransaction, integerOf, textOf, type Database, type Row } from './database.ts'
+import { createTotal } from './total.ts'
 
 /** What the content directory holds and when each entry was last used, so that nothing scans it on the way. */
 export type ContentIndex = {
@@ -29,7 +30,8 @@ export function createContentIndex(database: Database, now: () => Date): Content
   const use = database.prepare('UPDATE content SET used_at = ? WHERE digest = ?')
   const oldest = database.prepare('SELECT digest FROM content ORDER BY used_at LIMIT ?')
   const uses = new Map<string, number>()
-  let { totalBytes, files } = totalsOf(database)
+  const bytes = createTotal(database, { name: 'content bytes', table: 'content', size: 'size' })
+  const files = createTotal(database, { name: 'content files', table: 'content', size: '1' })
 
   function sizeOf(digest: string): number | undefined {
     const row = select.get(digest)
@@ -41,14 +43,14 @@ export function createContentIndex(database: Database, now: () => Date): Content
     if (size === undefined) return
     remove.run(digest)
     uses.delete(digest)
-    totalBytes -= size
-    files -= 1
+    bytes.add(-size)
+    files.add(-1)
   }
 
   function insertNew(digest: Digest, size: number, usedAtMs: number): void {
     if (Number(insert.run(digest, size, usedAtMs).changes) === 0) return
-    totalBytes += size
-    files += 1
+    bytes.add(size)
+    files.add(1)
   }
 
   function flush(): void {
@@ -79,15 +81,9 @@ export function createContentIndex(database: Database, now: () => Date): Content
     },
     adopt: (digest, size, usedAt) => insertNew(digest, size, usedAt.getTime()),
     remove: drop,
-    totalBytes: () => totalBytes,
-    files: () => files,
+    totalBytes: bytes.value,
+    files: files.value,
     leastRecentlyUsed: (limit) => oldest.all(limit).flatMap((row) => digestIn(row) ?? []),
     flush,
   }
-}
-
-function totalsOf(database: Database): { totalBytes: number; files: number } {
-  const row = database.prepare('SELECT coalesce(sum(size), 0) AS size, count(*) AS files FROM content').get()
-  if (row === undefined) return { totalBytes: 0, files: 0 }
-  return { totalBytes: integerOf(row, 'size'), files: integerOf(row, 'files') }
 }

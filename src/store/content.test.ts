@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import * as nodeFiles from 'node:fs/promises'
 import { rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { buffer } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
+import { readToEnd } from '../byte-reader.ts'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import { incomingFiles, newDirectory, openStore, randomContent } from '../testing/content-store.ts'
 import { contentPath } from './content-files.ts'
@@ -12,8 +12,8 @@ import { openDatabase } from './database.ts'
 import type { StoreError } from './error.ts'
 
 async function readAll(store: DirectoryContentStore, digest: Digest): Promise<Buffer | undefined> {
-  const stream = await store.open(digest)
-  return stream === undefined ? undefined : await buffer(stream)
+  const reader = await store.open(digest)
+  return reader === undefined ? undefined : await readToEnd(reader)
 }
 
 describe('content store', () => {
@@ -26,7 +26,7 @@ describe('content store', () => {
     assert.deepEqual(await readAll(store, digest), bytes)
     const part = await store.open(digest, { start: 10, end: 19 })
     assert.ok(part !== undefined)
-    assert.deepEqual(await buffer(part), bytes.subarray(10, 20))
+    assert.deepEqual(await readToEnd(part), bytes.subarray(10, 20))
     assert.deepEqual(errors, [])
   })
 

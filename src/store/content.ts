@@ -1,19 +1,35 @@
-import { statSync } from 'node:fs'
 import * as nodeFiles from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
+import type { ByteReader } from '../byte-reader.ts'
 import { matchesDigest, type Digest } from '../oci/digest.ts'
-import { contentPath, DIRECTORY_MODE, FILE_MODE, listContent, type Files } from './content-files.ts'
+import { BlockPool } from './blocks.ts'
+import {
+  contentPath,
+  DIRECTORY_MODE,
+  FILE_MODE,
+  incomingPath,
+  listContent,
+  sizeOfFile,
+  type Files,
+} from './content-files.ts'
 import { createContentIndex, type ContentIndex } from './content-index.ts'
+import { ContentReader } from './content-reader.ts'
 import type { Database } from './database.ts'
 import { isMissing, StoreError, storeError } from './error.ts'
 import { IncomingFile } from './incoming.ts'
 import type { ContentStore, IncomingContent } from './types.ts'
 
 export type ContentStoreOptions = {
-  /** Belongs to this process alone: what lies in `incoming/` at start is removed. */
+  /** What lies in its `incoming/` at start is removed, unless this process is a guest. */
   directory: string
+  /**
+   * Of a process that uses the directory beside the one that opened it first: the name of its own part of `incoming/`. It
+   * looks for files that the index does not know one by one, as it is asked for them.
+   */
+  guest?: string | undefined
+  /** Whether other processes use the directory, too, and evict from it. */
+  isShared?: boolean
   /** Budget for everything stored and on its way in, in bytes. */
   bytesMax: number
   /** Default 500,000: a file takes a block and an inode, however small it is. */
@@ -31,19 +47,21 @@ export type ContentStoreOptions = {
 export type DirectoryContentStore = ContentStore & {
   /** Settles when files that the index does not know have been taken in: after a crash, or a lost database. */
   readonly reconciled: Promise<void>
+  /** Writes when what was last used: others evict by it. Reports a disk that refuses. */
+  flushUses(): void
+  /** Removes what a guest that has ended left on its way in. */
+  forgetGuest(name: string): Promise<void>
   /** Waits for what is being moved or removed, and writes the index. Open streams are left to their readers. */
   close(): Promise<void>
 }
 
-/** Bytes a read from disk: fewer trips through the thread pool than Node's 64 KiB. */
-const READ_BYTES = 256 * 1024
 const VICTIMS_AT_ONCE = 32
 const FILES_MAX = 500_000
 
 /** Throws StoreError where the directory cannot be made or written at all. */
 export async function openContentStore(options: ContentStoreOptions): Promise<DirectoryContentStore> {
   const files = options.files ?? nodeFiles
-  const incoming = join(options.directory, 'incoming')
+  const incoming = incomingPath(options)
   try {
     // Leftovers of a crash. Nothing in here was ever content.
     await files.rm(incoming, { force: true, recursive: true })
@@ -59,7 +77,8 @@ class DiskContentStore implements DirectoryContentStore {
   readonly #options: ContentStoreOptions
   readonly #files: Files
   readonly #index: ContentIndex
-  /** Open streams by digest. */
+  readonly #blocks = new BlockPool()
+  /** Open readers by digest. */
   readonly #inUse = new Map<Digest, number>()
   /** The tail of a queue: a file and its entry in the index change together, one digest after another. */
   #changes: Promise<unknown> = Promise.resolve()
@@ -73,7 +92,7 @@ class DiskContentStore implements DirectoryContentStore {
     this.#options = options
     this.#files = files
     this.#index = index
-    this.reconciled = this.#reconcile()
+    this.reconciled = options.guest === undefined ? this.#reconcile() : Promise.resolve()
   }
 
   size(digest: Digest): number | undefined {
@@ -84,6 +103,14 @@ class DiskContentStore implements DirectoryContentStore {
     } catch (error) {
       this.#report('cannot read the content index', error)
       return undefined
+    }
+  }
+
+  noteUse(digest: Digest): void {
+    try {
+      this.#index.use(digest)
+    } catch (error) {
+      this.#report('cannot note a use of content', error)
     }
   }
 
@@ -111,36 +138,38 @@ class DiskContentStore implements DirectoryContentStore {
     return undefined
   }
 
-  async open(digest: Digest, range?: { start: number; end: number }): Promise<Readable | undefined> {
+  async open(digest: Digest, range?: { start: number; end: number }): Promise<ByteReader | undefined> {
     const size = this.size(digest)
     if (size === undefined) return undefined
     this.#pin(digest)
-    let handle: FileHandle | undefined
+    let file: FileHandle | undefined
     try {
-      handle = await this.#files.open(this.#path(digest), 'r')
-      if ((await handle.stat()).size === size) return this.#stream(digest, handle, range)
-      await handle.close()
+      file = await this.#files.open(this.#path(digest), 'r')
+      if ((await file.stat()).size === size)
+        return this.#reader(digest, file, range ?? { start: 0, end: size - 1 })
+      await file.close()
       this.#unpin(digest)
       await this.#dropDamaged(digest, 'its length has changed')
     } catch (error) {
-      await handle?.close().catch(() => undefined)
+      await file?.close().catch(() => undefined)
       this.#unpin(digest)
       await this.#dropUnreadable(digest, error)
     }
     return undefined
   }
 
-  #stream(digest: Digest, handle: FileHandle, range: { start: number; end: number } | undefined): Readable {
-    const stream = handle.createReadStream({ ...range, highWaterMark: READ_BYTES })
-    stream.once('error', (error) => {
-      // A client that leaves early ends the stream with an error too; only the disk's own name a system call.
-      if (!('syscall' in error)) return
-      this.#report(`cannot read ${digest}`, error)
-      // The next request gets it from upstream again instead of the same broken sector.
-      if (!this.#closed) void this.#drop(digest)
+  #reader(digest: Digest, file: FileHandle, range: { start: number; end: number }): ByteReader {
+    return new ContentReader({
+      file,
+      range,
+      blocks: this.#blocks,
+      onFailure: (cause) => {
+        this.#report(`cannot read ${digest}`, cause)
+        // The next request gets it from upstream again instead of the same broken sector.
+        if (!this.#closed) void this.#drop(digest)
+      },
+      onClose: () => this.#unpin(digest),
     })
-    stream.once('close', () => this.#unpin(digest))
-    return stream
   }
 
   async put(digest: Digest, bytes: Buffer): Promise<void> {
@@ -159,7 +188,7 @@ class DiskContentStore implements DirectoryContentStore {
   async createIncoming(digest: Digest): Promise<IncomingContent> {
     this.#incomingCount += 1
     const name = `${digest.replace(':', '-')}.${this.#incomingCount}`
-    const path = join(this.#options.directory, 'incoming', name)
+    const path = join(incomingPath(this.#options), name)
     try {
       const handle = await this.#files.open(path, 'wx', FILE_MODE)
       return new IncomingFile(path, handle, {
@@ -178,11 +207,19 @@ class DiskContentStore implements DirectoryContentStore {
     this.#closed = true
     await this.reconciled
     await this.#changes
-    this.#flushIndex()
+    this.flushUses()
+  }
+
+  async forgetGuest(name: string): Promise<void> {
+    try {
+      await this.#files.rm(incomingPath({ ...this.#options, guest: name }), { force: true, recursive: true })
+    } catch (error) {
+      this.#report('cannot remove what a process left', error)
+    }
   }
 
   /** A full disk refuses this too, and must not keep eviction from making room. */
-  #flushIndex(): void {
+  flushUses(): void {
     try {
       this.#index.flush()
     } catch (error) {
@@ -229,7 +266,7 @@ class DiskContentStore implements DirectoryContentStore {
   /** The next to go, least recently used first; none where the budget is kept or everything is in use. */
   #victims(): readonly Digest[] {
     if (!this.#isOverBudget()) return []
-    this.#flushIndex()
+    this.flushUses()
     const oldest = this.#index.leastRecentlyUsed(this.#inUse.size + VICTIMS_AT_ONCE)
     return oldest.filter((digest) => !this.#inUse.has(digest))
   }
@@ -249,6 +286,8 @@ class DiskContentStore implements DirectoryContentStore {
 
   async #dropUnreadable(digest: Digest, cause: unknown): Promise<void> {
     if (!isMissing(cause)) return void this.#report(`cannot read ${digest}`, cause)
+    // Another process removes the file first, and then its entry.
+    if (this.#options.isShared === true) return await this.#drop(digest)
     // Evicted between the look into the index and the read: nothing is wrong.
     if (this.size(digest) !== undefined) await this.#dropDamaged(digest, 'its file is gone')
   }
@@ -326,8 +365,4 @@ class DiskContentStore implements DirectoryContentStore {
     this.#options.onError(error)
     return error
   }
-}
-
-function sizeOfFile(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.size
 }

@@ -4,6 +4,12 @@ import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { openingError, StoreError } from './error.ts'
 import { MIGRATIONS } from './schema.ts'
 
+/**
+ * Who else writes to the database. `alone`: nobody. `first`: processes that open it after this one, as `guest`, while this
+ * one goes on; a guest finds everything checked and of this release.
+ */
+export type Sharing = 'alone' | 'first' | 'guest'
+
 export type Database = DatabaseSync
 
 export type Row = Readonly<Record<string, SQLOutputValue>>
@@ -21,19 +27,21 @@ const CHECKPOINT_PAGES = 128
  * WAL with `synchronous = NORMAL`: a commit of cached facts costs no fsync, and the worst that a power cut does is to
  * forget the last of them. What must outlive a power cut goes through `inDurableTransaction`.
  */
-export function openDatabase(path: string): Database {
+export function openDatabase(path: string, sharing: Sharing = 'alone'): Database {
   let database: DatabaseSync | undefined
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
-    checkIntegrity(database, path)
+    if (sharing !== 'guest') checkIntegrity(database, path)
     checkVersion(database, path)
     database.exec('PRAGMA journal_mode = WAL')
     database.exec('PRAGMA synchronous = NORMAL')
     database.exec('PRAGMA trusted_schema = OFF')
+    // Of temporary things there are triggers (total.ts), and a file for them may have no place.
+    if (sharing !== 'alone') database.exec('PRAGMA temp_store = MEMORY')
     database.exec(`PRAGMA journal_size_limit = ${WAL_BYTES_MAX}`)
     database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
-    migrate(database)
+    if (sharing !== 'guest') migrate(database)
     return database
   } catch (error) {
     database?.close()
@@ -88,8 +96,13 @@ function migrate(database: Database): void {
   }
 }
 
-/** All of `work` or, where it throws, nothing of it. Survives the end of the process, perhaps not a power cut. */
+/**
+ * All of `work` or, where it throws, nothing of it. Survives the end of the process, perhaps not a power cut. Within
+ * another transaction it is a part of that.
+ */
 export function inTransaction<T>(database: Database, work: () => T): T {
+  if (database.isTransaction) return work()
+  // It will write: one that began by reading would be turned away where another process has written meanwhile.
   database.exec('BEGIN IMMEDIATE')
   try {
     const result = work()
@@ -107,6 +120,7 @@ export function inTransaction<T>(database: Database, work: () => T): T {
  * (https://sqlite.org/pragma.html#pragma_synchronous), which takes everything committed before it along.
  */
 export function inDurableTransaction<T>(database: Database, work: () => T): T {
+  if (database.isTransaction) return work()
   database.exec('PRAGMA synchronous = FULL')
   try {
     return inTransaction(database, work)

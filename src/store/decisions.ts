@@ -20,7 +20,9 @@ export function createDecisions(database: Database): Decisions {
   )
   const insert = database.prepare(
     `INSERT INTO decision (key, id, first_at, last_at, count, json, checksum, refused_image)
-     VALUES (?, ?, ?, ?, 1, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, 1, ?, ?, ?)
+     ON CONFLICT (key) DO UPDATE SET count = count + 1, last_at = max(last_at, excluded.last_at)
+     RETURNING count`,
   )
   const refusal = database.prepare('SELECT 1 FROM decision WHERE refused_image = ? LIMIT 1')
   const newest = database.prepare(
@@ -31,8 +33,9 @@ export function createDecisions(database: Database): Decisions {
     recordDecision({ key, id, at, json, refused }) {
       try {
         if (Number(count.run(1, at.getTime(), key).changes) > 0) return false
-        inDurableTransaction(database, () =>
-          insert.run(
+        // Another process may have been first meanwhile.
+        const row = inDurableTransaction(database, () =>
+          insert.get(
             key,
             id,
             at.getTime(),
@@ -42,7 +45,7 @@ export function createDecisions(database: Database): Decisions {
             refused === undefined ? null : imageKey(refused.repository, refused.digest),
           ),
         )
-        return true
+        return row === undefined || integerOf(row, 'count') === 1
       } catch (error) {
         throw storeError('cannot record a decision', error)
       }

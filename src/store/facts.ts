@@ -46,7 +46,8 @@ export function createManifestFacts(database: Database, { now, rowsMax }: FactOp
     'UPDATE manifest SET content_type = ?, used_at = ? WHERE repository = ? AND digest = ?',
   )
   const insert = database.prepare(
-    'INSERT INTO manifest (content_type, used_at, repository, digest) VALUES (?, ?, ?, ?)',
+    `INSERT INTO manifest (content_type, used_at, repository, digest) VALUES (?, ?, ?, ?)
+     ON CONFLICT (repository, digest) DO UPDATE SET content_type = excluded.content_type, used_at = excluded.used_at`,
   )
   const select = database.prepare('SELECT content_type FROM manifest WHERE repository = ? AND digest = ?')
   const selectAny = database.prepare('SELECT 1 FROM manifest WHERE digest = ? LIMIT 1')
@@ -76,7 +77,10 @@ export function createTagFacts(
   const update = database.prepare(
     'UPDATE tag SET digest = ?, checked_at = ? WHERE repository = ? AND tag = ?',
   )
-  const insert = database.prepare('INSERT INTO tag (digest, checked_at, repository, tag) VALUES (?, ?, ?, ?)')
+  const insert = database.prepare(
+    `INSERT INTO tag (digest, checked_at, repository, tag) VALUES (?, ?, ?, ?)
+     ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at`,
+  )
   const select = database.prepare('SELECT digest, checked_at FROM tag WHERE repository = ? AND tag = ?')
   const remove = database.prepare('DELETE FROM tag WHERE repository = ? AND tag = ?')
   const table = { table: 'tag', key: ['repository', 'tag'], size: '1', order: 'checked_at' }

@@ -28,13 +28,13 @@ export class IncomingFile implements IncomingContent {
     this.#owner = owner
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  async write(...chunks: readonly Uint8Array[]): Promise<void> {
     try {
       if (this.#state === 'closed') throw new StoreError('unavailable', 'the temporary file is closed')
-      await this.#owner.reserve(chunk.length, this.#size + chunk.length)
-      this.#size += chunk.length
-      // Writes at the handle's own position and, unlike write(), all of it.
-      await this.#handle.writeFile(chunk)
+      const size = chunks.reduce((sum, { length }) => sum + length, 0)
+      await this.#owner.reserve(size, this.#size + size)
+      this.#size += size
+      await writeAll(this.#handle, chunks)
     } catch (error) {
       throw this.#report('cannot write content', error)
     }
@@ -75,4 +75,23 @@ export class IncomingFile implements IncomingContent {
     this.#owner.onError(error)
     return error
   }
+}
+
+/** A system call may take less than it was given (write(2)), and says so without an error. */
+async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  let left = chunks.filter(({ length }) => length > 0)
+  while (left.length > 0) {
+    // At the handle's own position.
+    const { bytesWritten } = await handle.writev(left)
+    left = after(left, bytesWritten)
+  }
+}
+
+function after(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
+  let toSkip = count
+  return chunks.flatMap((chunk) => {
+    const skipped = Math.min(toSkip, chunk.length)
+    toSkip -= skipped
+    return skipped === chunk.length ? [] : [chunk.subarray(skipped)]
+  })
 }

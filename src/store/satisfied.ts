@@ -21,9 +21,13 @@ export function createSatisfied(
   )
   const insert = database.prepare(
     `INSERT INTO satisfied (repository, digest, policy, policy_version, at, used_at, checksum)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (repository, digest, policy, policy_version)
+       DO UPDATE SET at = excluded.at, used_at = excluded.used_at, checksum = excluded.checksum WHERE excluded.at > at`,
   )
-  const update = database.prepare('UPDATE satisfied SET at = ?, used_at = ?, checksum = ? WHERE id = ?')
+  const update = database.prepare(
+    'UPDATE satisfied SET at = ?, used_at = ?, checksum = ? WHERE id = ? AND at < ?',
+  )
   const removeImage = database.prepare('DELETE FROM satisfied WHERE repository = ? AND digest = ?')
   const table = { table: 'satisfied', key: ['id'], size: '1', order: 'used_at, at' }
   const budget = createTableBudget(database, table, options.rowsMax)
@@ -52,7 +56,7 @@ export function createSatisfied(
         insert.run(...keyOf(fact), atMs, nowMs, checksumOf(fact, atMs))
         budget.settle(1)
       } else if (atMs > known.atMs) {
-        update.run(atMs, nowMs, checksumOf(fact, atMs), known.id)
+        update.run(atMs, nowMs, checksumOf(fact, atMs), known.id, atMs)
       }
     },
     lastSatisfied(fact) {

@@ -19,6 +19,8 @@ import { createUses, type Uses } from './uses.ts'
 
 export type StateStoreOptions = Partial<StateLimits> & {
   now: () => Date
+  /** Whether another process has the database open and has read every record. */
+  isChecked?: boolean
   /** Told of every cached fact that could not be read or written. Such a fact counts as not known. */
   onError: (error: StoreError) => void
 }
@@ -86,7 +88,7 @@ function openTables(
   options: StateStoreOptions,
 ): { facts: CachedFacts; records: Durable; counts: Counted } {
   try {
-    checkRecords(database)
+    if (options.isChecked !== true) checkRecords(database)
     const { onError, sightingRowsMax: rowsMax = STATE_LIMITS.sightingRowsMax } = options
     return {
       records: { ...createDecisions(database), ...createAdmissions(database), ...createPromotions(database) },
@@ -164,7 +166,10 @@ class CachedFacts {
   }
 }
 
-function createCached(database: Database, { now, onError, ...limits }: StateStoreOptions): Cached {
+function createCached(
+  database: Database,
+  { now, onError, isChecked: _isChecked, ...limits }: StateStoreOptions,
+): Cached {
   const max = { ...STATE_LIMITS, ...limits }
   return {
     ...createClosures(database, { now, onError, rowsMax: max.closureRowsMax }),

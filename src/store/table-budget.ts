@@ -1,4 +1,5 @@
 import { inTransaction, integerOf, type Database } from './database.ts'
+import { createTotal } from './total.ts'
 
 /** Keeps a table within its budget. */
 export type TableBudget = {
@@ -30,26 +31,20 @@ export function createTableBudget(
   max: number,
 ): TableBudget {
   const columns = key.join(', ')
-  const sum = database.prepare(`SELECT coalesce(sum(${size}), 0) AS size FROM ${table}`)
   const oldest = database.prepare(
     `SELECT ${columns}, ${size} AS budgeted FROM ${table} ORDER BY ${order} LIMIT ?`,
   )
   const remove = database.prepare(
     `DELETE FROM ${table} WHERE ${key.map((column) => `${column} = ?`).join(' AND ')}`,
   )
-  let total = measure()
-
-  function measure(): number {
-    const row = sum.get()
-    return row === undefined ? 0 : integerOf(row, 'size')
-  }
+  const total = createTotal(database, { name: table, table, size })
 
   function evict(): number {
-    let left = total
+    let left = total.value()
     while (left > max) {
       const victims = oldest.all(VICTIMS_AT_ONCE)
       // The count was wrong, or the table is empty: either way the table knows better.
-      if (victims.length === 0) return measure()
+      if (victims.length === 0) return total.measure()
       for (const victim of victims) {
         if (left <= max) break
         remove.run(...key.map((column) => victim[column] ?? null))
@@ -60,8 +55,8 @@ export function createTableBudget(
   }
 
   function settle(change: number): void {
-    total += change
-    if (total > max) total = inTransaction(database, evict)
+    total.add(change)
+    if (total.value() > max) total.set(inTransaction(database, evict))
   }
 
   settle(0)

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import type { ByteReader } from '../byte-reader.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Discovery } from '../discover/types.ts'
@@ -7,10 +7,12 @@ import type { Discovery } from '../discover/types.ts'
 export type ContentStore = {
   /** Bytes, or undefined where it is not stored. Counts as a use. */
   size(digest: Digest): number | undefined
+  /** Counts a use of content that was not read, because its bytes are in memory. */
+  noteUse(digest: Digest): void
   /** Whole content; undefined where it is not stored or turns out damaged (then it is dropped). For small content. */
   read(digest: Digest): Promise<Buffer | undefined>
-  /** Bytes [start, end] inclusive. Content is not evicted while a stream of it is open. */
-  open(digest: Digest, range?: { start: number; end: number }): Promise<Readable | undefined>
+  /** Bytes [start, end] inclusive. Content is not evicted while a reader of it is open. */
+  open(digest: Digest, range?: { start: number; end: number }): Promise<ByteReader | undefined>
   /** Stores bytes whose digest the caller has checked; atomic. A full disk loses the copy, never the request. */
   put(digest: Digest, bytes: Buffer): Promise<void>
   /** A temporary file for bytes that are still arriving; `commit` makes it content, `discard` removes it. */
@@ -19,7 +21,8 @@ export type ContentStore = {
 
 export type IncomingContent = {
   readonly path: string
-  write(chunk: Uint8Array): Promise<void>
+  /** All of them, in order, in one go. */
+  write(...chunks: readonly Uint8Array[]): Promise<void>
   /** Renames into place. The caller has checked the digest. */
   commit(): Promise<void>
   discard(): Promise<void>

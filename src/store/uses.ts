@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { createLru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
 import { inTransaction, type Database } from './database.ts'
@@ -27,7 +27,7 @@ export function createUses(
   { now, parentsOf }: { now: () => Date; parentsOf: StateStore['parentsOfManifest'] },
 ): Uses {
   const write = createUseWriter(database)
-  const noted = new LRUCache<string, number>({ max: NOTED_MAX })
+  const noted = createLru<string, number>(NOTED_MAX)
   let pending: Use[] = []
 
   function flush(): void {

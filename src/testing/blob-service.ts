@@ -13,7 +13,7 @@ import { parseRepository, type Repository } from '../oci/reference.ts'
 import type { Files } from '../store/content-files.ts'
 import type { DirectoryContentStore } from '../store/content.ts'
 import type { RegistryClient, UpstreamBlob } from '../upstream/types.ts'
-import { incomingFiles, openStore } from './content-store.ts'
+import { incomingFiles, openStore, streamOf } from './content-store.ts'
 
 const repository: Repository = parseRepository('ghcr.io', 'a/b')!
 export const CHUNK = 64 * 1024
@@ -135,8 +135,9 @@ export function head({ service }: Opened, { client }: Upstream, digest: Digest, 
 }
 
 export function bodyOf(answer: BlobAnswer): Readable {
+  if (answer.kind === 'bytes') return Readable.from([answer.bytes], { objectMode: false })
   assert.equal(answer.kind, 'body')
-  return (answer as BlobAnswer & { kind: 'body' }).body
+  return streamOf((answer as BlobAnswer & { kind: 'body' }).body)
 }
 
 /** Everything a client gets before its stream ends or breaks. */

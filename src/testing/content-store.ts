@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto'
 import * as nodeFiles from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import type { TestContext } from 'node:test'
+import type { ByteReader } from '../byte-reader.ts'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import type { Files } from '../store/content-files.ts'
 import { openContentStore, type DirectoryContentStore } from '../store/content.ts'
@@ -49,6 +51,22 @@ export function randomContent(size: number): { bytes: Buffer; digest: Digest } {
   return { bytes, digest: digestOf(bytes) }
 }
 
+/** What a client would get of it: a copy of each piece. */
+export function streamOf(reader: ByteReader): Readable {
+  return new Readable({
+    read() {
+      reader.next().then(
+        (piece) => this.push(piece === undefined ? null : Buffer.from(piece)),
+        (error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))),
+      )
+    },
+    destroy(error, callback) {
+      reader.close()
+      callback(error)
+    },
+  })
+}
+
 /** What the store's temporary directory holds. */
 export function incomingFiles(directory: string): Promise<string[]> {
   return nodeFiles.readdir(join(directory, 'incoming'))
@@ -70,18 +88,18 @@ export function failingFiles(
 }
 
 /** Temporary files that cannot be written beyond `bytesMax`, or cannot be synced. */
-export function failingHandles(method: 'writeFile' | 'sync', code: string, bytesMax = 0): Files {
+export function failingHandles(method: 'writev' | 'sync', code: string, bytesMax = 0): Files {
   return {
     ...nodeFiles,
     async open(path, flags, mode) {
       const handle = await nodeFiles.open(path, flags, mode)
       if (flags !== 'wx') return handle
       let written = 0
-      const write = handle.writeFile.bind(handle)
-      handle.writeFile = async (chunk) => {
-        written += (chunk as Uint8Array).length
-        if (method === 'writeFile' && written > bytesMax) throw diskError(code)
-        await write(chunk)
+      const write = handle.writev.bind(handle)
+      handle.writev = async (chunks, position) => {
+        written += chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
+        if (method === 'writev' && written > bytesMax) throw diskError(code)
+        return await write(chunks, position)
       }
       if (method === 'sync') handle.sync = () => Promise.reject(diskError(code))
       return handle
@@ -91,4 +109,31 @@ export function failingHandles(method: 'writeFile' | 'sync', code: string, bytes
 
 function diskError(code: string): Error {
   return Object.assign(new Error(code), { code })
+}
+
+/** node:fs/promises whose open files are counted, and whose reads and writes give and take at most `bytesMax` at once. */
+export function watchedFiles(bytesMax = Infinity): { files: Files; isOpen: () => number } {
+  let isOpen = 0
+  const files: Files = {
+    ...nodeFiles,
+    async open(path, flags, mode) {
+      const handle = await nodeFiles.open(path, flags, mode)
+      isOpen += 1
+      const [read, writev, close] = [
+        handle.read.bind(handle),
+        handle.writev.bind(handle),
+        handle.close.bind(handle),
+      ] as const
+      return Object.assign(handle, {
+        read: (block: Buffer, offset: number, length: number, position: number) =>
+          read(block, offset, Math.min(length, bytesMax), position),
+        writev: ([first = Buffer.alloc(0)]: readonly Uint8Array[]) => writev([first.subarray(0, bytesMax)]),
+        close: async () => {
+          isOpen -= 1
+          await close()
+        },
+      })
+    },
+  }
+  return { files, isOpen: () => isOpen }
 }

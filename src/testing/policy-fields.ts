@@ -98,6 +98,7 @@ export const CASES = casesOf([
   ['spec.rollout.minImages', { rollout: { minImages: 1 } }, 1000],
   ['spec.rollout.maxWouldBlocks', { rollout: { maxWouldBlocks: 1000 } }, 0],
   ['spec.stance', { stance: 'last-verified' }, 'closed'],
+  ['spec.verifyBudget', { verifyBudget: '800ms' }, '2s'],
   ['spec.images[].glob', { images: [{ glob: 'ghcr.io/acme/**' }] }, 'ghcr.io/other/**'],
   [
     `${AUTHORITY}.keyless.trustRoot`,

@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Agent } from 'undici'
 import type { Config } from '../config/schema.ts'
 import type { TrustRootEntry } from '../config/trust-schema.ts'
+import { createConnections } from '../connections.ts'
 import { writeFileAtomically } from '../store/atomic-file.ts'
 import { TrustKeeper, type KeeperEvent } from './keeper.ts'
 import { createKeyFetcher, KMS_DEFAULTS } from './kms/kms-client.ts'
@@ -70,7 +70,7 @@ export async function openTrust(
   { trust, dataDirectory }: Pick<Config, 'trust' | 'dataDirectory'>,
   options: OpenTrustOptions,
 ): Promise<OpenTrust> {
-  const agent = new Agent({
+  const agent = createConnections({
     connect: { timeout: FETCH_TIMEOUT_MS },
     headersTimeout: FETCH_TIMEOUT_MS,
     bodyTimeout: FETCH_TIMEOUT_MS,

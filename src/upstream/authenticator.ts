@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { abortable } from './abort.ts'
 import { isDiallable, type AddressGuard } from './address-guard.ts'
 import { parseChallenges, type Challenge } from './challenge.ts'
@@ -7,6 +6,7 @@ import { allowedRealm } from './realm.ts'
 import { basicAuthorization, fetchToken, type Token } from './token.ts'
 import type { Transport } from './transport.ts'
 import { UpstreamError } from './types.ts'
+import { createLru } from '../lru.ts'
 
 /** One repository has one scope, and tokens live an hour at most. */
 const TOKENS_MAX = 10_000
@@ -36,7 +36,7 @@ type Held = { readonly authorization: string; readonly expiresAtMs: number }
 export class Authenticator {
   readonly #config: AuthenticatorConfig
   readonly #deps: AuthenticatorDeps
-  readonly #held = new LRUCache<string, Held>({ max: TOKENS_MAX })
+  readonly #held = createLru<string, Held>(TOKENS_MAX)
   readonly #flights = new Map<string, Promise<string | undefined>>()
   /** How this upstream asked last: saves the refused request for every further repository and renewal. */
   #challenge: Challenge | undefined

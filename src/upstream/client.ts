@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { getCACertificates } from 'node:tls'
-import { Agent, type Dispatcher } from 'undici'
+import { createConnections, type Connections } from '../connections.ts'
 import { VERSION } from '../version.ts'
 import {
   assertDiallable,
@@ -24,7 +24,7 @@ export type RegistryClientDeps = TransportDeps & {
   /** Default: the operating system's resolver. Its answers pass the address guard. */
   readonly resolve?: Resolve
   /** Takes the place of the connection pool. Names are then resolved by it, so only address literals are guarded. */
-  readonly dispatcher?: Dispatcher
+  readonly dispatcher?: Connections
 }
 
 const USER_AGENT = `portcullis/${VERSION}`
@@ -32,9 +32,9 @@ const USER_AGENT = `portcullis/${VERSION}`
 /** Longer than the gaps between pulls of a busy node, shorter than the idle limit of usual load balancers (60 s). */
 const KEEP_ALIVE_MS = 30_000
 
-function createAgent(config: UpstreamConfig, allows: AddressGuard, resolve: Resolve): Agent {
+function connect(config: UpstreamConfig, allows: AddressGuard, resolve: Resolve): Connections {
   const ca = config.ca === undefined ? {} : { ca: [...getCACertificates('default'), config.ca] }
-  return new Agent({
+  return createConnections({
     connect: { lookup: guardedLookup(allows, resolve), timeout: config.connectTimeoutMs, ...ca },
     headersTimeout: config.headersTimeoutMs,
     bodyTimeout: config.bodyTimeoutMs,
@@ -49,7 +49,7 @@ export function createRegistryClient(config: UpstreamConfig, deps: RegistryClien
   const upstream = new URL(config.url)
   const allows = createAddressGuard(config.allowPrivateAddresses)
   const resolve: Resolve = deps.resolve ?? ((hostname) => lookup(hostname, { all: true }))
-  const dispatcher = deps.dispatcher ?? createAgent(config, allows, resolve)
+  const dispatcher = deps.dispatcher ?? connect(config, allows, resolve)
   const transport = new Transport(dispatcher, config, deps)
   const authenticator = new Authenticator(
     { upstream, realmHosts: config.realmHosts, allows, userAgent: USER_AGENT },

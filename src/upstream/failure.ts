@@ -1,4 +1,3 @@
-import { errors } from 'undici'
 import type { CallResult } from '../breaker.ts'
 import { retryAfterSeconds, type FailedAttempt } from './retry.ts'
 import { UpstreamError, type UpstreamErrorCode } from './types.ts'
@@ -53,6 +52,11 @@ function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
+/** By its name: it has no code, and its class would have to be loaded with all of undici. */
+function isParserError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'HTTPParserError'
+}
+
 /** What an answer says of its host: only `5xx` and 408 are no answer to the question. 501 is a clear one. */
 export function answerSays(status: number): CallResult {
   const isOutage = (status >= 500 && status !== 501) || status === 408
@@ -80,7 +84,7 @@ export function thrownFailure(what: string, error: unknown, { signal, limit }: L
   if (TIMEOUTS.has(code)) {
     return failure('timeout', `no answer in time (${code})`, code === 'UND_ERR_CONNECT_TIMEOUT')
   }
-  if (error instanceof errors.HTTPParserError || PROTOCOL.test(code)) {
+  if (isParserError(error) || PROTOCOL.test(code)) {
     return failure('invalid', 'no valid HTTP answer', false)
   }
   return unreachable(what, code === '' ? 'connection failed' : code, error)

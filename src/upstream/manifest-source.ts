@@ -5,7 +5,7 @@ import type { Manifest } from '../oci/manifest-types.ts'
 import { imageName, repositoryName, type ManifestReference, type Repository } from '../oci/reference.ts'
 import type { ContentStore, StateStore } from '../store/types.ts'
 import { NegativeAnswers, type NegativeAnswerTimes } from './negative-answers.ts'
-import { TagResolver, type TagResolverDeps } from './tag-resolver.ts'
+import { TagResolver, type Believed, type TagResolverDeps } from './tag-resolver.ts'
 import { UpstreamError, type RegistryClient, type UpstreamManifest, type Upstreams } from './types.ts'
 
 /** A manifest whose bytes hash to `digest`. `parsed` says whether they mean exactly one thing. */
@@ -16,6 +16,8 @@ export type FetchedManifest = {
   readonly parsed:
     | { readonly ok: true; readonly manifest: Manifest }
     | { readonly ok: false; readonly message: string }
+  /** Settles when it is on disk, or cannot be; undefined where it need not be. Whoever serves it waits for that. */
+  readonly kept?: Promise<void>
 }
 
 export type ManifestSourceDeps = Omit<TagResolverDeps, 'askUpstream' | 'state'> & {
@@ -58,9 +60,11 @@ export class ManifestSource {
     })
   }
 
-  /** The digest, where it needs no asking: a digest, or a tag that was asked for lately. */
-  resolved(repository: Repository, reference: ManifestReference): Digest | undefined {
-    return reference.kind === 'digest' ? reference.digest : this.#tags.resolved(repository, reference)
+  /** Where it needs no asking: a digest, or a tag that was asked for lately. */
+  believed(repository: Repository, reference: ManifestReference): Believed | undefined {
+    return reference.kind === 'digest'
+      ? { digest: reference.digest, holds: always }
+      : this.#tags.believed(repository, reference)
   }
 
   /** Rejects with UpstreamError. */
@@ -73,13 +77,16 @@ export class ManifestSource {
     return this.#memory.get(key) ?? this.#malformed.get(key)
   }
 
-  /** Rejects with UpstreamError, or WorkError where a large manifest could not be parsed in time. */
-  async fetch(repository: Repository, digest: Digest): Promise<FetchedManifest> {
+  /**
+   * `onAsk` is called where upstream is asked for it, in the same turn. Rejects with UpstreamError, or WorkError where a
+   * large manifest could not be parsed in time.
+   */
+  async fetch(repository: Repository, digest: Digest, onAsk?: () => void): Promise<FetchedManifest> {
     const cached = this.inMemory(repository, digest)
     if (cached !== undefined) return cached
     return await shareFlight(this.#flights, memoryKey(repository, digest), async () => {
       const stored = await this.#fromDisk(repository, digest)
-      return stored ?? (await this.#fromUpstream(repository, { kind: 'digest', digest }))
+      return stored ?? (await this.#fromUpstream(repository, { kind: 'digest', digest }, onAsk))
     })
   }
 
@@ -94,11 +101,17 @@ export class ManifestSource {
     )
   }
 
-  async #fromUpstream(repository: Repository, reference: ManifestReference): Promise<FetchedManifest> {
+  async #fromUpstream(
+    repository: Repository,
+    reference: ManifestReference,
+    onAsk?: () => void,
+  ): Promise<FetchedManifest> {
     const client = this.#clientOf(repository)
-    const got = await this.#negative.guard(imageName(repository, reference), () =>
-      client.getManifest(repository, reference, this.#deps.workLimit()),
-    )
+    const got = await this.#negative.guard(imageName(repository, reference), () => {
+      const asking = client.getManifest(repository, reference, this.#deps.workLimit())
+      onAsk?.()
+      return asking
+    })
     return await this.#keep(repository, got)
   }
 
@@ -119,21 +132,30 @@ export class ManifestSource {
     return fetched
   }
 
-  async #keep(
-    repository: Repository,
-    { digest, bytes, contentType }: UpstreamManifest,
-  ): Promise<FetchedManifest> {
-    const fetched = { digest, bytes, parsed: await this.#deps.parse(bytes, contentType) }
-    if (!fetched.parsed.ok) {
+  async #keep(repository: Repository, got: UpstreamManifest): Promise<FetchedManifest> {
+    const { digest, bytes, contentType } = got
+    const read = { digest, bytes, parsed: await this.#deps.parse(bytes, contentType) }
+    if (!read.parsed.ok) {
       // Not kept for good, and never called a manifest: anyone can have any bytes served to us under such a URL.
-      this.#malformed.set(memoryKey(repository, digest), fetched)
-      return fetched
+      this.#malformed.set(memoryKey(repository, digest), read)
+      return read
     }
+    // The disk takes its time while upstream is asked for the evidence.
+    const kept = this.#toDisk(repository, got)
+    kept.catch(() => undefined)
+    const fetched = { ...read, kept }
     this.#memory.set(memoryKey(repository, digest), fetched)
-    await this.#deps.content.put(digest, bytes)
-    this.#deps.state.addManifest(repository, digest, contentType)
     return fetched
   }
+
+  async #toDisk(repository: Repository, { digest, bytes, contentType }: UpstreamManifest): Promise<void> {
+    await this.#deps.content.put(digest, bytes)
+    this.#deps.state.addManifest(repository, digest, contentType)
+  }
+}
+
+function always(): boolean {
+  return true
 }
 
 function memoryKey(repository: Repository, digest: Digest): string {

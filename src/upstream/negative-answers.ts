@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import { UpstreamError } from './types.ts'
+import { createLru } from '../lru.ts'
 
 /** How long an answer that is no manifest stands. Milliseconds. */
 export type NegativeAnswerTimes = {
@@ -31,7 +31,7 @@ const ANSWERS_MAX = 10_000
 export class NegativeAnswers {
   readonly #now: () => Date
   readonly #times: NegativeAnswerTimes
-  readonly #held = new LRUCache<string, Held>({ max: ANSWERS_MAX })
+  readonly #held = createLru<string, Held>(ANSWERS_MAX)
 
   constructor(now: () => Date, times: Partial<NegativeAnswerTimes> = {}) {
     this.#now = now

@@ -12,7 +12,7 @@ const DIGEST = digestOf(Buffer.from('one'))
 const OTHER = digestOf(Buffer.from('other'))
 
 /** A resolver that knows v1 already, past its time to live; `answer` is what upstream says next. */
-async function setUp() {
+async function setUp(isShared = false) {
   const clock = { ms: 100_000 }
   const late = { signal: AbortSignal.abort() }
   const upstream = { asked: 0, answer: (): Promise<Digest> => Promise.resolve(DIGEST) }
@@ -31,6 +31,7 @@ async function setUp() {
     revalidationLimit: () => late.signal,
     tagTtlMs: 1_000,
     tagStaleIfErrorMs: 60_000,
+    isShared,
   })
   await resolver.resolve(repository, reference)
   clock.ms = 102_000
@@ -46,7 +47,7 @@ describe('a tag that is known, past its time to live', () => {
       const { resolver, upstream } = await setUp()
       upstream.answer = failing(code)
       assert.equal(await resolver.resolve(repository, reference), DIGEST)
-      assert.equal(resolver.resolved(repository, reference), DIGEST)
+      assert.equal(resolver.believed(repository, reference)?.digest, DIGEST)
       assert.equal(await resolver.resolve(repository, reference), DIGEST)
       assert.equal(upstream.asked, 2)
     })
@@ -85,10 +86,41 @@ describe('a tag that is known, past its time to live', () => {
     assert.equal(await resolver.resolve(repository, reference), OTHER)
   })
 
+  for (const [name, afterMs, isHeld] of [
+    ['holds', 999, true],
+    ['does not hold past its time to live', 1_000, false],
+    ['does not hold where the clock goes back', -1, false],
+  ] as const) {
+    it(`what is believed of it ${name}`, async () => {
+      const { resolver, clock } = await setUp()
+      await resolver.resolve(repository, reference)
+      const believed = resolver.believed(repository, reference)
+      clock.ms += afterMs
+      assert.equal(believed?.holds(), isHeld)
+    })
+  }
+
+  for (const [name, answer] of [
+    ['is the same', () => Promise.resolve(DIGEST)],
+    ['has moved', () => Promise.resolve(OTHER)],
+    ['is gone', failing('not-found')],
+  ] as const) {
+    it(`what was believed of it does not hold once it was asked for again and ${name}`, async () => {
+      const { resolver, upstream, clock } = await setUp()
+      await resolver.resolve(repository, reference)
+      const believed = resolver.believed(repository, reference)
+      clock.ms += 1_000
+      upstream.answer = answer
+      await resolver.resolve(repository, reference).catch(() => undefined)
+      clock.ms -= 1_000
+      assert.equal(believed?.holds(), false)
+    })
+  }
+
   it('is not believed after a clock that went back', async () => {
     const { resolver, clock } = await setUp()
     clock.ms = 99_999
-    assert.equal(resolver.resolved(repository, reference), undefined)
+    assert.equal(resolver.believed(repository, reference), undefined)
   })
 
   it('is asked for again where the clock went back after an outage', async () => {
@@ -98,7 +130,7 @@ describe('a tag that is known, past its time to live', () => {
     assert.equal(await resolver.resolve(repository, reference), DIGEST)
     clock.ms = 110_000
     upstream.answer = () => Promise.resolve(OTHER)
-    assert.equal(resolver.resolved(repository, reference), undefined)
+    assert.equal(resolver.believed(repository, reference), undefined)
     assert.equal(await resolver.resolve(repository, reference), OTHER)
   })
 
@@ -112,6 +144,23 @@ describe('a tag that is known, past its time to live', () => {
   it('is not served stale for longer than was allowed', async () => {
     const { resolver, upstream, clock } = await setUp()
     clock.ms = 161_001
+    upstream.answer = failing('unavailable')
+    await assert.rejects(resolver.resolve(repository, reference), { code: 'unavailable' })
+  })
+})
+
+describe('a tag that other processes ask for, too', () => {
+  it('is not asked for where another one has asked, and is what that one was told', async () => {
+    const { resolver, upstream, stored, clock } = await setUp(true)
+    stored.set('v1', { digest: OTHER, checkedAt: new Date(clock.ms) })
+    assert.equal(await resolver.resolve(repository, reference), OTHER)
+    assert.equal(resolver.believed(repository, reference)?.digest, OTHER)
+    assert.equal(upstream.asked, 1)
+  })
+
+  it('is not brought back by an outage where another one was told that it is gone', async () => {
+    const { resolver, upstream, stored } = await setUp(true)
+    stored.delete('v1')
     upstream.answer = failing('unavailable')
     await assert.rejects(resolver.resolve(repository, reference), { code: 'unavailable' })
   })

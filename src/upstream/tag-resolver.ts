@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import { DeadlineError, withDeadline } from '../deadline.ts'
 import { shareFlight } from '../flight.ts'
+import { createLru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import { imageName, type ManifestReference, type Repository, type Tag } from '../oci/reference.ts'
 import type { StateStore } from '../store/types.ts'
@@ -10,13 +10,18 @@ import { UpstreamError } from './types.ts'
 type TagReference = ManifestReference & { readonly kind: 'tag' }
 type KnownTag = { readonly digest: Digest; readonly checkedAt: Date }
 /** `quietFrom`, milliseconds: when upstream failed to confirm it; for a moment it is not asked again. */
-type RememberedTag = KnownTag & { readonly quietFrom?: number }
+type RememberedTag = KnownTag & { readonly quietFrom?: number; isForgotten: boolean }
+
+/** What a reference stands for, and whether that may be believed still. */
+export type Believed = { readonly digest: Digest; readonly holds: () => boolean }
 
 export type TagResolverDeps = {
   state: Pick<StateStore, 'getTag' | 'setTag' | 'dropTag'>
   /** What upstream says the tag is now. `isKnown`: the manifest is likely at hand, so the digest alone will do. */
   askUpstream(repository: Repository, reference: TagReference, isKnown: boolean): Promise<Digest>
   now: () => Date
+  /** Whether other processes ask, too: then the store knows better than this one's memory. */
+  isShared?: boolean
   /** How long a tag that is known already waits for upstream to confirm it. */
   revalidationLimit: () => AbortSignal
   tagTtlMs: number
@@ -35,24 +40,26 @@ const GONE = new Set(['not-found', 'unauthorized', 'forbidden'])
 /** Step 3 of a pull: what a tag points to. Believed for a short time, then confirmed; in an outage, the last answer. */
 export class TagResolver {
   readonly #deps: TagResolverDeps
-  readonly #tags = new LRUCache<string, RememberedTag>({ max: TAGS_IN_MEMORY_MAX })
+  readonly #tags = createLru<string, RememberedTag>(TAGS_IN_MEMORY_MAX, {
+    dispose: (tag) => (tag.isForgotten = true),
+  })
   readonly #flights = new Map<string, Promise<Digest>>()
 
   constructor(deps: TagResolverDeps) {
     this.#deps = deps
   }
 
-  /** The digest, where it needs no asking. */
-  resolved(repository: Repository, reference: TagReference): Digest | undefined {
+  /** Where it needs no asking. */
+  believed(repository: Repository, reference: TagReference): Believed | undefined {
     const known = this.#tags.get(imageName(repository, reference))
-    return known !== undefined && this.#needsNoAsking(known) ? known.digest : undefined
+    if (known === undefined || !this.#needsNoAsking(known)) return undefined
+    return { digest: known.digest, holds: () => !known.isForgotten && this.#needsNoAsking(known) }
   }
 
   /** Rejects with UpstreamError. */
   async resolve(repository: Repository, reference: TagReference): Promise<Digest> {
     const key = imageName(repository, reference)
-    const known: RememberedTag | undefined =
-      this.#tags.get(key) ?? this.#deps.state.getTag(repository, reference.tag)
+    const known = this.#known(key, repository, reference.tag)
     if (known !== undefined && this.#needsNoAsking(known)) {
       this.#tags.set(key, known)
       return known.digest
@@ -66,6 +73,16 @@ export class TagResolver {
     // It could not be confirmed a moment ago: nobody waits for the next attempt, and what it brings counts from then on.
     confirmed.catch(() => undefined)
     return known.digest
+  }
+
+  #known(key: string, repository: Repository, tag: Tag): RememberedTag | undefined {
+    const remembered = this.#tags.get(key)
+    if (remembered !== undefined && this.#deps.isShared !== true) return remembered
+    const stored = this.#deps.state.getTag(repository, tag)
+    // Gone from the store, another process was told that it is gone: an outage must not bring it back here.
+    if (stored === undefined) return undefined
+    if (remembered !== undefined && remembered.checkedAt >= stored.checkedAt) return remembered
+    return { ...stored, isForgotten: false }
   }
 
   /** Whether that was at most so long ago. A clock that was set back makes it never, not for ever. */
@@ -88,7 +105,7 @@ export class TagResolver {
       const mayPass =
         error instanceof DeadlineError || (error instanceof UpstreamError && whyNotHad(error) !== 'unread')
       if (!mayPass) throw error
-      this.#tags.set(key, { ...known, quietFrom: this.#deps.now().getTime() })
+      this.#tags.set(key, { ...known, quietFrom: this.#deps.now().getTime(), isForgotten: false })
       return known.digest
     }
   }
@@ -107,7 +124,7 @@ export class TagResolver {
   }
 
   #remember(repository: Repository, tag: Tag, known: KnownTag): void {
-    this.#tags.set(imageName(repository, { kind: 'tag', tag }), known)
+    this.#tags.set(imageName(repository, { kind: 'tag', tag }), { ...known, isForgotten: false })
     this.#deps.state.setTag(repository, tag, known.digest, known.checkedAt)
   }
 

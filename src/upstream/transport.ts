@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream'
-import type { Dispatcher } from 'undici'
 import { readAtMost } from './body.ts'
 import { VERSION } from '../version.ts'
 import { Circuits, type Asked, type CircuitsDeps } from './circuits.ts'
 import type { CallResult } from '../breaker.ts'
+import type { Connections } from '../connections.ts'
 import { answerError, answerSays, thrownFailure, unreachable, type FailedAnswer } from './failure.ts'
 import { isRetryableStatus, retryDelayMs, RetryBudget, type FailedAttempt } from './retry.ts'
 import { Semaphore } from './semaphore.ts'
@@ -88,7 +88,7 @@ export function headerValue(headers: Headers, name: string): string | undefined 
 
 /** One upstream's requests: bounded in number, size and time, retried within a budget, and none to what is out. */
 export class Transport {
-  readonly #dispatcher: Dispatcher
+  readonly #dispatcher: Connections
   readonly #deps: TransportDeps
   readonly #limits: TransportLimits
   readonly #budget = new RetryBudget()
@@ -97,7 +97,7 @@ export class Transport {
   /** Blobs stream as slowly as our clients read; they must never hold back the metadata that decides a pull. */
   readonly #lanes: { readonly metadata: Semaphore; readonly blobs: Semaphore }
 
-  constructor(dispatcher: Dispatcher, limits: TransportLimits, deps: TransportDeps) {
+  constructor(dispatcher: Connections, limits: TransportLimits, deps: TransportDeps) {
     this.#dispatcher = dispatcher
     this.#deps = deps
     this.#limits = limits

@@ -54,7 +54,7 @@ export type UpstreamBlob = {
   readonly size: number | undefined
   /** First byte that `body` holds: equal to the offset asked for, or 0 where upstream ignored the range. */
   readonly offset: number
-  /** Not verified: whoever reads it checks the digest. */
+  /** Not verified: whoever reads it checks the digest. The memory of its chunks is the reader's own, who may free it. */
   readonly body: Readable
 }
 

@@ -6,7 +6,7 @@ import { at, listAt, parseJson, textAt } from './json.ts'
 import { ATTESTATION_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 
 /** cosign specs/SIGNATURE_SPEC.md, "Properties". */
-const ANNOTATION = {
+export const ANNOTATION = {
   signature: 'dev.cosignproject.cosign/signature',
   certificate: 'dev.sigstore.cosign/certificate',
   chain: 'dev.sigstore.cosign/chain',

@@ -1,5 +1,6 @@
 import { constants, publicDecrypt, timingSafeEqual, verify, type KeyObject } from 'node:crypto'
-import { p256, p384, p521 } from '@noble/curves/nist.js'
+import { createRequire } from 'node:module'
+import type * as Nist from '@noble/curves/nist.js'
 import type { DigestAlgorithm } from '../oci/digest.ts'
 import { isAcceptedKey } from './public-key.ts'
 import type { KeyScheme } from './types.ts'
@@ -63,7 +64,9 @@ const DIGEST_INFO: Readonly<Record<DigestAlgorithm, Buffer>> = {
   sha512: Buffer.from('3051300d060960864801650304020305000440', 'hex'),
 }
 
-const CURVES = { prime256v1: p256, secp384r1: p384, secp521r1: p521 } as const
+const CURVES = { prime256v1: 'p256', secp384r1: 'p384', secp521r1: 'p521' } as const
+
+const load = createRequire(import.meta.url)
 
 function rawPoint(key: KeyObject): Buffer {
   const { x, y } = key.export({ format: 'jwk' })
@@ -74,7 +77,13 @@ function rawPoint(key: KeyObject): Buffer {
 function verifyEcdsaDigest(digest: Buffer, key: KeyObject, signature: Buffer): boolean {
   const name = key.asymmetricKeyDetails?.namedCurve
   if (name !== 'prime256v1' && name !== 'secp384r1' && name !== 'secp521r1') return false
-  return CURVES[name].verify(signature, digest, rawPoint(key), { prehash: false, lowS: false, format: 'der' })
+  // Loaded here, because so few signatures need it that nobody's start should wait for it.
+  const nist: typeof Nist = load('@noble/curves/nist.js')
+  return nist[CURVES[name]].verify(signature, digest, rawPoint(key), {
+    prehash: false,
+    lowS: false,
+    format: 'der',
+  })
 }
 
 /** True where a signature by such a key can be checked against the digest of what was signed. */

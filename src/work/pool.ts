@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { Piscina } from 'piscina'
+import type { Piscina } from 'piscina'
 import type { Jobs } from './task.ts'
 import { WorkError } from './work-error.ts'
 
@@ -21,6 +21,10 @@ export type Pool = {
     task: Parameters<Jobs[Name]>[0],
     signal: AbortSignal,
   ): Promise<ReturnType<Jobs[Name]>>
+  /** Whether a thread is at hand, so that nobody would wait for one to start. */
+  isReady(): boolean
+  /** Starts a thread, for those who ask later. */
+  wake(): void
   close(): Promise<void>
 }
 
@@ -28,9 +32,51 @@ const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url))
 /** A burst of images shares a warm thread; after that its memory is given back. */
 const IDLE_TIMEOUT_MS = 60_000
 
-/** Threads for work that would hold the event loop. None is started before it is needed. */
+type Threads = Piscina<unknown, unknown>
+
+/** Threads for work that would hold the event loop. None is started, and nothing of it loaded, before it is needed. */
 export function createPool(options: PoolOptions): Pool {
-  const piscina = new Piscina<unknown, unknown>({
+  let starting: Promise<Threads> | undefined
+  let waking: Promise<void> | undefined
+  let ready = 0
+  const start = async (): Promise<Threads> => {
+    const threads = await startThreads(options)
+    threads.on('workerCreate', () => ready++)
+    threads.on('workerDestroy', () => ready--)
+    return threads
+  }
+  const wake = async (): Promise<void> => {
+    try {
+      await (await (starting ??= start())).run(undefined, { name: 'wake' satisfies keyof Jobs })
+    } catch {
+      // Without a thread there is still this one, and whoever needs it next tries again.
+    } finally {
+      waking = undefined
+    }
+  }
+  return {
+    isReady: () => ready > 0,
+    wake: () => void (waking ??= wake()),
+    async run<Name extends keyof Jobs>(name: Name, task: Parameters<Jobs[Name]>[0], signal: AbortSignal) {
+      const timeout = AbortSignal.timeout(options.taskTimeoutMs)
+      const threads = await (starting ??= start())
+      if (threads.queueSize >= options.queueMax)
+        throw new WorkError('overloaded', 'too much evidence waits to be verified')
+      try {
+        const result = await threads.run(task, { name, signal: AbortSignal.any([signal, timeout]) })
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the worker's function of this name has this type
+        return result as ReturnType<Jobs[Name]>
+      } catch (cause) {
+        throw workError(cause, signal, timeout)
+      }
+    },
+    close: async () => await (await starting)?.destroy(),
+  }
+}
+
+async function startThreads(options: PoolOptions): Promise<Threads> {
+  const { Piscina: Pooled } = await import('piscina')
+  const threads: Threads = new Pooled({
     filename: WORKER,
     minThreads: 0,
     maxThreads: options.threadsMax,
@@ -38,26 +84,10 @@ export function createPool(options: PoolOptions): Pool {
     idleTimeout: IDLE_TIMEOUT_MS,
     resourceLimits: { maxOldGenerationSizeMb: options.threadMemoryMib },
   })
-
   // A thread that dies before it has a task has nobody to tell; without a listener that would end the process. Tasks
   // that wait for it end by their own time limit.
-  piscina.on('error', () => undefined)
-
-  return {
-    async run<Name extends keyof Jobs>(name: Name, task: Parameters<Jobs[Name]>[0], signal: AbortSignal) {
-      if (piscina.queueSize >= options.queueMax)
-        throw new WorkError('overloaded', 'too much evidence waits to be verified')
-      const timeout = AbortSignal.timeout(options.taskTimeoutMs)
-      try {
-        const result = await piscina.run(task, { name, signal: AbortSignal.any([signal, timeout]) })
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the worker's function of this name has this type
-        return result as ReturnType<Jobs[Name]>
-      } catch (cause) {
-        throw workError(cause, signal, timeout)
-      }
-    },
-    close: () => piscina.destroy(),
-  }
+  threads.on('error', () => undefined)
+  return threads
 }
 
 function workError(cause: unknown, signal: AbortSignal, timeout: AbortSignal): WorkError {

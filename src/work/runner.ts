@@ -5,11 +5,12 @@ import type { Manifest } from '../oci/manifest-types.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { mergeReferrers } from '../oci/referrers.ts'
 import type { Candidate, CandidateResult } from '../verify/types.ts'
-import { verificationSteps, type SubjectInput } from '../verify/verify.ts'
+import type { SubjectInput } from '../verify/verify.ts'
+import { createCandidateVerifier } from './candidates.ts'
 import { createPool, type PoolOptions } from './pool.ts'
-import { asBuffer, toVerifyTask, type TaskResult } from './task.ts'
-import { createTurns, finishInTurns } from './turns.ts'
-import { WorkError } from './work-error.ts'
+import { asBuffer, type TaskResult } from './task.ts'
+import { finishInTurns } from './turns.ts'
+import { assertWanted, WorkError } from './work-error.ts'
 
 type VerificationOutcome = CandidateResult & {
   /** Candidates of which nothing is known, since their work did not finish. What is verified holds all the same. */
@@ -49,46 +50,22 @@ const DEFAULTS: PoolOptions = { threadsMax: 1, queueMax: 256, taskTimeoutMs: 10_
  * larger one is worth the millisecond that a thread costs.
  */
 const INLINE_BYTES_MAX = 32 * 1024
-/** The verifier has limits of its own between its steps. Nearly all bundles are smaller, SBOM attestations are not. */
-const CANDIDATE_INLINE_BYTES_MAX = 64 * 1024
-/** The longest that one slice may hold the event loop, by the verifier's own estimate of the worst case. */
-const SLICE_US_MAX = 20_000
 
-/** Heavy candidates go to a thread; light ones are verified here, in slices between which everything else goes on. */
+/** Work of which whoever pushes decides how long it takes: in threads, or in slices between which everything else goes on. */
 export function createVerificationRunner(options: Partial<PoolOptions> = {}): VerificationRunner {
-  const pool = createPool({ ...DEFAULTS, ...options })
+  const all = { ...DEFAULTS, ...options }
+  const verifier = createCandidateVerifier(all)
+  const pool = createPool(all)
   // A thread of its own: whoever may only ask must not keep a verdict waiting.
-  const servingPool = createPool({ ...DEFAULTS, ...options })
-  const turn = createTurns()
+  const servingPool = createPool(all)
   const closing = new AbortController()
   const untilClosed = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, closing.signal])
-
-  async function verifyOne(
-    candidate: Candidate,
-    input: SubjectInput,
-    signal: AbortSignal,
-  ): Promise<CandidateResult> {
-    if (sizeOf(candidate) > CANDIDATE_INLINE_BYTES_MAX)
-      return await pool.run('verify', toVerifyTask(candidate, input), signal)
-    const steps = verificationSteps(candidate, input)
-    for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- one slice after the other is the point
-      await turn()
-      assertWanted(signal)
-      const step = steps.next()
-      if (step.done === true) return step.value
-      if (step.value > SLICE_US_MAX) break
-    }
-    return await pool.run('verify', toVerifyTask(candidate, input), signal)
-  }
 
   return {
     async verify(candidates, input, signal) {
       const either = untilClosed(signal)
       assertWanted(either)
-      const results = await Promise.allSettled(
-        candidates.map((candidate) => verifyOne(candidate, input, either)),
-      )
+      const results = await verifier.verifyAll(candidates, input, either)
       assertWanted(either)
       return merge(results)
     },
@@ -113,22 +90,9 @@ export function createVerificationRunner(options: Partial<PoolOptions> = {}): Ve
     },
     async close() {
       closing.abort(new WorkError('closed', 'the verifier is closing'))
-      await Promise.all([pool.close(), servingPool.close()])
+      await Promise.all([verifier, pool, servingPool].map((one) => one.close()))
     },
   }
-}
-
-function assertWanted(signal: AbortSignal): void {
-  if (!signal.aborted) return
-  const reason: unknown = signal.reason
-  throw reason instanceof WorkError ? reason : new WorkError('aborted', 'verification was given up', reason)
-}
-
-/** The proof of a signature by cosign is in its annotations, and its payload is small. */
-function sizeOf(candidate: Candidate): number {
-  const annotations = candidate.form === 'bundle' ? [] : Object.values(candidate.annotations)
-  const texts = [...annotations, ...(candidate.logEntries ?? [])]
-  return texts.reduce((sum, text) => sum + text.length, candidate.bytes.length)
 }
 
 function valueOf<T>(result: TaskResult<T>): T {

@@ -22,3 +22,14 @@ export async function finishInTurns<T>(steps: Steps<T>): Promise<T> {
     await nextTurn()
   }
 }
+
+/** Runs at most `max` works at a time, in the order in which they come. */
+export function createLanes(max: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const lanes = Array.from({ length: max }, () => Promise.resolve<unknown>(undefined))
+  return async function run(work) {
+    const before = lanes.shift()
+    const result = before === undefined ? work() : before.then(work)
+    lanes.push(result.catch(() => undefined))
+    return await result
+  }
+}

@@ -15,3 +15,10 @@ export class WorkError extends Error {
     this.code = code
   }
 }
+
+/** Throws WorkError where the signal has aborted: with its own reason, where that is one. */
+export function assertWanted(signal: AbortSignal): void {
+  if (!signal.aborted) return
+  const reason: unknown = signal.reason
+  throw reason instanceof WorkError ? reason : new WorkError('aborted', 'verification was given up', reason)
+}

@@ -45,8 +45,8 @@ export type HarnessOptions = {
   readonly upstream?: Readonly<Record<string, unknown>>
 }
 
-const ISSUER = 'https://token.actions.githubusercontent.com'
-const RELEASE = 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0'
+export const ISSUER = 'https://token.actions.githubusercontent.com'
+export const RELEASE = 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0'
 export const STRANGER = 'https://github.com/mallory/app/.github/workflows/release.yml@refs/heads/main'
 export const PROVENANCE = 'https://slsa.dev/provenance/v1'
 
@@ -99,7 +99,7 @@ async function startProxy(path: string): Promise<Running> {
   return running
 }
 
-async function writeConfiguration(
+export async function writeConfiguration(
   directory: string,
   { registry, sigstore, options }: { registry: TestRegistry; sigstore: Sigstore; options: HarnessOptions },
 ): Promise<string> {
@@ -179,7 +179,7 @@ export function publish<T extends BuiltImage | BuiltIndex>(
 
 /** Publishes and signs as the accepted signer, unless told otherwise. */
 export async function publishSigned<T extends BuiltImage | BuiltIndex>(
-  harness: Harness,
+  harness: Pick<Harness, 'registry' | 'sigstore' | 'release'>,
   what: { repository: string; tag?: string; image: T },
   options: EvidenceOptions & { signer?: Signer } = {},
 ): Promise<Published<T>> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { request } from 'node:http'
+import { request, type Agent } from 'node:http'
 import { connect } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
@@ -16,6 +16,8 @@ export type Reply = {
 export type RequestOptions = {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
+  /** Whose connections are used; default a new one. */
+  readonly agent?: Agent
   /** Which of this machine's own addresses asks; default 127.0.0.1. */
   readonly localAddress?: string
 }
@@ -25,10 +27,10 @@ export function requestTo(
   port: number,
   options: RequestOptions & { method: string; target: string },
 ): Promise<Reply> {
-  const { method, target, headers = {}, body, localAddress = '127.0.0.1' } = options
+  const { method, target, headers = {}, body, localAddress = '127.0.0.1', agent = false } = options
   return new Promise((resolve, reject) => {
     const outgoing = request(
-      { host: '127.0.0.1', port, localAddress, method, path: target, headers, agent: false },
+      { host: '127.0.0.1', port, localAddress, method, path: target, headers, agent },
       (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -1,11 +1,20 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { createDataListener } from '../../src/app.ts'
-import { buildIndex } from '../../src/testing/images.ts'
+import { buildImage, buildIndex } from '../../src/testing/images.ts'
 import { listen, type Listener } from '../../src/server.ts'
-import { publish, publishSigned, startHarness, uniqueImage, type Harness } from './harness.ts'
+import {
+  publish,
+  publishSigned,
+  RELEASE,
+  startHarness,
+  STRANGER,
+  uniqueImage,
+  type Harness,
+} from './harness.ts'
 import { requestTo, statusesOf } from './http.ts'
 
 /** Manifests that a mirror is asked for have 1 to 3 KiB; this one has 40. */
@@ -32,23 +41,31 @@ describe('requests on one connection', () => {
     await harness[Symbol.asyncDispose]()
   })
 
-  /** Status codes of so many equal requests, one after the other. */
-  async function ask(repository: string, times: number): Promise<readonly number[]> {
+  /** Answers to so many equal requests, one after the other. */
+  async function answers(path: string, times: number, fields = ''): Promise<readonly string[]> {
     const socket = connect(listener.address.port, '127.0.0.1').setNoDelay(true)
-    const statuses: number[] = []
-    const path = `/v2/${harness.registry.host}/${repository}/manifests/v1`
+    const texts: string[] = []
     for (let asked = 0; asked < times; asked++) {
-      socket.write(`GET ${path} HTTP/1.1\r\nHost: mirror\r\nUser-Agent: containerd/2.1\r\n\r\n`)
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: mirror\r\nUser-Agent: containerd/2.1\r\n${fields}\r\n`)
       let text = ''
       while (!isWhole(text)) {
         // oxlint-disable-next-line no-await-in-loop -- piece by piece
         const [piece]: Buffer[] = await once(socket, 'data')
         text += piece?.toString('latin1')
       }
-      statuses.push(...statusesOf(text))
+      texts.push(text)
     }
     socket.destroy()
-    return statuses
+    return texts
+  }
+
+  /** Status codes of so many equal requests for an image. */
+  async function ask(repository: string, times: number): Promise<readonly number[]> {
+    return (await answers(`${pathOf(repository)}/manifests/v1`, times)).flatMap(statusesOf)
+  }
+
+  function pathOf(repository: string): string {
+    return `/v2/${harness.registry.host}/${repository}`
   }
 
   async function pulls(outcome: string): Promise<number> {
@@ -74,15 +91,101 @@ describe('requests on one connection', () => {
     })
   }
 
-  it('are all left to node:http where each answer without it would be a large copy', async () => {
+  it('are refused at once where a policy says so, and served again where it does not', async () => {
+    const repository = 'enforced/changing'
+    await publishSigned(harness, { repository, image: uniqueImage('changing') })
+    assert.deepEqual(await ask(repository, 4), [200, 200, 200, 200])
+    const { policies } = harness.running().deps
+    await harness.editPolicies((text) => text.replaceAll(RELEASE, STRANGER))
+    await policies.reload(AbortSignal.timeout(10_000))
+    assert.deepEqual(await ask(repository, 3), [403, 403, 403])
+    await harness.editPolicies((text) => text.replaceAll(STRANGER, RELEASE))
+    await policies.reload(AbortSignal.timeout(10_000))
+    assert.deepEqual(await ask(repository, 3), [200, 200, 200])
+  })
+
+  it('are known again however large the answer is', async () => {
     const images = Array.from({ length: PLATFORMS }, (_, index) => uniqueImage(`platform-${index}`))
     const repository = 'enforced/large'
-    await publishSigned(harness, { repository, image: buildIndex(images) })
+    const index = buildIndex(images)
+    await publishSigned(harness, { repository, image: index })
     const readEarlier = read
-    assert.deepEqual(await ask(repository, 4), [200, 200, 200, 200])
-    assert.equal(read - readEarlier, 4)
+    const texts = await answers(`${pathOf(repository)}/manifests/v1`, 4)
+    assert.equal(read - readEarlier, 2)
+    for (const text of texts) assert.equal(bodyOf(text), index.manifest.toString('latin1'))
+  })
+
+  describe('for a small blob', () => {
+    const bytes = randomBytes(100_000)
+    const image = buildImage({ layers: [{ 'data.bin': bytes }] })
+    const [layer = assert.fail()] = image.layers
+    const repository = 'enforced/blobs'
+    const path = () => `${pathOf(repository)}/blobs/${layer.digest}`
+    before(async () => {
+      await publishSigned(harness, { repository, image })
+      assert.deepEqual(await ask(repository, 1), [200])
+      // From upstream, from the store once it is there, and from then on from memory.
+      for (let readEarlier = -1; readEarlier + 1 !== read;) {
+        readEarlier = read
+        // oxlint-disable-next-line no-await-in-loop -- until the first on a connection is the only one that is read
+        await answers(path(), 3)
+      }
+    })
+
+    it('are answered from memory, with the very bytes', async () => {
+      const readEarlier = read
+      const texts = await answers(path(), 4)
+      assert.equal(read - readEarlier, 1)
+      for (const text of texts) assert.equal(bodyOf(text), layer.bytes.toString('latin1'))
+      assert.equal(new Set(texts.map(headWithoutDate)).size, 1)
+    })
+
+    for (const { range, part } of [
+      { range: 'bytes=0-0', part: layer.bytes.subarray(0, 1) },
+      { range: 'bytes=99999-', part: layer.bytes.subarray(99_999) },
+      { range: 'bytes=50000-60000', part: layer.bytes.subarray(50_000, 60_001) },
+      { range: 'bytes=-17000', part: layer.bytes.subarray(-17_000) },
+    ]) {
+      it(`are answered with the part that is asked for: ${range}`, async () => {
+        const texts = await answers(path(), 3, `Range: ${range}\r\n`)
+        assert.deepEqual(texts.flatMap(statusesOf), [206, 206, 206])
+        for (const text of texts) assert.equal(bodyOf(text), part.toString('latin1'))
+        assert.equal(new Set(texts.map(headWithoutDate)).size, 1)
+      })
+    }
+
+    it('are told that no byte is in a range', async () => {
+      const texts = await answers(path(), 3, 'Range: bytes=500000-\r\n')
+      assert.deepEqual(texts.flatMap(statusesOf), [416, 416, 416])
+    })
+
+    it('are refused at once where a policy says so, and answered again where it does not', async () => {
+      assert.deepEqual((await answers(path(), 3)).flatMap(statusesOf), [200, 200, 200])
+      const { policies } = harness.running().deps
+      await harness.editPolicies((text) => text.replaceAll(RELEASE, STRANGER))
+      await policies.reload(AbortSignal.timeout(10_000))
+      assert.deepEqual((await answers(path(), 3)).flatMap(statusesOf), [403, 403, 403])
+      await harness.editPolicies((text) => text.replaceAll(STRANGER, RELEASE))
+      await policies.reload(AbortSignal.timeout(10_000))
+      assert.deepEqual((await answers(path(), 3)).flatMap(statusesOf), [200, 200, 200])
+    })
+
+    it('get nothing through a repository that does not hold it', async () => {
+      await publishSigned(harness, { repository: 'enforced/without', image: uniqueImage('without') })
+      assert.deepEqual(await ask('enforced/without', 2), [200, 200])
+      const other = `${pathOf('enforced/without')}/blobs/${layer.digest}`
+      assert.deepEqual((await answers(other, 3)).flatMap(statusesOf), [404, 404, 404])
+    })
   })
 })
+
+function bodyOf(text: string): string {
+  return text.slice(text.indexOf('\r\n\r\n') + 4)
+}
+
+function headWithoutDate(text: string): string {
+  return text.slice(0, text.indexOf('\r\n\r\n')).replace(/^date: .*$/im, '')
+}
 
 /** An answer with all of its body. */
 function isWhole(text: string): boolean {

@@ -146,8 +146,13 @@ export async function startRollout() {
       now: now(),
     })
     const outcome = enforce(inRing(judgement, ring)).kind
-    const closure = { children: [], blobs: [], isEvidence: false }
-    const judged = { digest, judgement, coveredBy: undefined, closure, signing: signingFacts(verified) }
+    const judged = {
+      digest,
+      judgement,
+      coveredBy: undefined,
+      isEvidence: false,
+      signing: signingFacts(verified),
+    }
     sightings.note({ repository, reference: { kind: 'tag', tag }, ring, isRead: true, outcome, judged })
     return outcome
   }

@@ -1,6 +1,7 @@
 import { AUTHORITY, convertAuthority, type AuthorityInput } from './authority.ts'
 import { POLICY, refuseEmpty } from './attestation.ts'
 import { convertImageGlob } from './image-glob.ts'
+import { GROUP } from './group.ts'
 import {
   kindOf,
   listOf,
@@ -38,7 +39,6 @@ export type ClusterImagePolicyOptions = {
   readonly trustRoot: string | undefined
 }
 
-const GROUP = 'policy.sigstore.dev/'
 const VERSIONS: readonly unknown[] = [`${GROUP}v1alpha1`, `${GROUP}v1beta1`]
 
 const BOOKKEEPING = { note: 'what the API server keeps about an object is dropped' } as const
@@ -79,12 +79,6 @@ const SPEC: FieldRules = {
 
 const IMAGE: FieldRules = { glob: 'converted' }
 const NAME = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
-
-/** Whether a document of a policies directory is one of policy-controller's. */
-export function isPolicyControllerDocument(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || !('apiVersion' in value)) return false
-  return typeof value.apiVersion === 'string' && value.apiVersion.startsWith(GROUP)
-}
 
 /**
  * A ClusterImagePolicy as one ImagePolicy that comes to the same verdicts. Lists keep their order and length, so that what

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import { shareFlight } from '../../flight.ts'
+import { createLru, type Lru } from '../../lru.ts'
 import { Semaphore } from '../../upstream/semaphore.ts'
 import { EvidenceError } from '../../verify/evidence-error.ts'
 import { readLogEntry, type ReadLogEntry } from '../../verify/log-entry-json.ts'
@@ -46,13 +46,13 @@ const PARALLEL_MAX = 8
 /** Asks logs for the entries of signatures that came without one. One question at a time for whoever asks the same. */
 export class LogLookUp {
   readonly #options: LookUpOptions
-  readonly #absent: LRUCache<string, number>
+  readonly #absent: Lru<string, number>
   readonly #flights = new Map<string, Promise<LookUpResult>>()
   readonly #slots = new Semaphore(PARALLEL_MAX)
 
   constructor(options: LookUpOptions) {
     this.#options = options
-    this.#absent = new LRUCache({ max: ABSENT_MAX })
+    this.#absent = createLru(ABSENT_MAX)
   }
 
   /** Whether a log is there to be asked. */

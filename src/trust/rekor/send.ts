@@ -1,4 +1,4 @@
-import type { Dispatcher } from 'undici'
+import type { Connections } from '../../connections.ts'
 import { readAtMost } from '../../upstream/body.ts'
 
 export type LogRequest = {
@@ -25,7 +25,7 @@ export type SendToLog = (request: LogRequest, signal: AbortSignal) => Promise<Lo
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024
 
 /** Over HTTP with undici. Redirects are answers like any other: a log that sends elsewhere is not the one configured. */
-export function createLogSend(dispatcher: Dispatcher, userAgent: string): SendToLog {
+export function createLogSend(dispatcher: Pick<Connections, 'request'>, userAgent: string): SendToLog {
   return async ({ method, url, body }, signal) => {
     const answer = await dispatcher.request({
       origin: url.origin,

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import type { Dispatcher } from 'undici'
+import type { Connections } from '../../connections.ts'
 import { readAtMost } from '../../upstream/body.ts'
 import { TrustError } from '../trust-error.ts'
 
@@ -17,7 +17,7 @@ export type FetchBytes = (
 export type TufFetchScheme = 'https:' | 'http:' | 'file:'
 
 export type TufFetchOptions = {
-  readonly dispatcher: Dispatcher
+  readonly dispatcher: Pick<Connections, 'request'>
   /** Default: https alone. Metadata is signed, but over http anyone on the way can hold it back or choose its age. */
   readonly schemes?: readonly TufFetchScheme[]
 }

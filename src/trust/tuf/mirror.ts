@@ -12,7 +12,6 @@ import { verifyRepository, type VerifiedRepository } from './repository.ts'
 import type { RoleState } from './role-state.ts'
 import { walkRoots, type RootChain } from './roots.ts'
 import { SharedRun } from './shared-run.ts'
-import { synchronise } from './synchronise.ts'
 
 export type TufMirrorOptions = {
   /** What configuration calls it; for messages. */
@@ -185,6 +184,8 @@ export class TufMirror {
   async #refresh(signal: AbortSignal): Promise<void> {
     const { directory, fetchTimeoutMs } = this.#options
     const at = this.#deps.now()
+    // Only now: a start, which takes up what is on disk, needs no client of TUF.
+    const { synchronise } = await import('./synchronise.ts')
     const outcome = await this.#onDisk(
       async () =>
         await synchronise({

@@ -1,0 +1,42 @@
+import { getRequestListener } from '@hono/node-server'
+import { createAdminApp, type AdminDeps } from './admin.ts'
+import { createDataListener, type AppDeps } from './app.ts'
+import type { Config } from './config/schema.ts'
+import { listen, type Listener } from './server.ts'
+import type { DataListener } from './wiring.ts'
+
+/** By name, in the order of the configuration. */
+export type ClientListeners = ReadonlyMap<string, Listener>
+
+/** Opens every listener where clients pull: all or none. Rejects with what is wrong with the first that cannot be. */
+export async function listenToClients(
+  app: AppDeps,
+  listeners: readonly DataListener[],
+): Promise<ClientListeners> {
+  const opened = new Map<string, Listener>()
+  try {
+    for (const { name, at, door } of listeners) {
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the configuration, so that the first problem is told
+      opened.set(name, await listen(createDataListener(app, door), at))
+    }
+    return opened
+  } catch (error) {
+    await closeAll(opened, 0)
+    throw error
+  }
+}
+
+export async function listenToOperators(deps: AdminDeps, { listen: at }: Config): Promise<Listener> {
+  const listener = getRequestListener(createAdminApp(deps).fetch, { overrideGlobalObjects: false })
+  // node:http waits for no promise.
+  return await listen({ onRequest: (incoming, outgoing) => void listener(incoming, outgoing) }, at.admin)
+}
+
+export async function closeAll(listeners: ClientListeners, drainMs: number): Promise<void> {
+  await Promise.all([...listeners.values()].map((one) => one.close(drainMs)))
+}
+
+/** Of what `listen` rejects with. */
+export function listenProblem(error: unknown): string {
+  return error instanceof Error ? error.message : 'cannot listen'
+}

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { BLOCK_BYTES, BlockPool, LentBlock } from './blocks.ts'
+
+function watchedPool(): { pool: BlockPool; taken: Buffer[]; given: Buffer[] } {
+  const pool = new BlockPool()
+  const [taken, given] = [new Array<Buffer>(), new Array<Buffer>()]
+  const [take, give] = [pool.take.bind(pool), pool.give.bind(pool)]
+  pool.take = () => {
+    const block = take()
+    taken.push(block)
+    return block
+  }
+  pool.give = (block) => {
+    given.push(block)
+    give(block)
+  }
+  return { pool, taken, given }
+}
+
+describe('a block that is lent', () => {
+  it('is taken when it is first filled, and the same for all that follows', async () => {
+    const { pool, taken, given } = watchedPool()
+    const lent = new LentBlock(pool)
+    assert.equal(taken.length, 0)
+    const first = await lent.fill(async (block) => block.write('first'))
+    assert.equal(first.toString(), 'first')
+    await lent.fill(async (block) => block.write('other'))
+    assert.equal(first.toString(), 'other', 'a piece is valid until the next is asked for')
+    assert.equal(taken.length, 1)
+    lent.end()
+    lent.end()
+    assert.deepEqual([given.length, given[0] === taken[0]], [1, true])
+  })
+
+  it('is not given to another while a read still writes into it', async () => {
+    const { pool, given } = watchedPool()
+    const lent = new LentBlock(pool)
+    const read = Promise.withResolvers<number>()
+    const filling = lent.fill(() => read.promise)
+    lent.end()
+    assert.equal(given.length, 0)
+    read.resolve(1)
+    await filling
+    assert.equal(given.length, 1)
+    await assert.rejects(
+      lent.fill(() => read.promise),
+      /closed/,
+    )
+  })
+
+  it('is given back by a read that fails after the end, and stays where it may be filled again', async () => {
+    const { pool, taken, given } = watchedPool()
+    const lent = new LentBlock(pool)
+    await assert.rejects(
+      lent.fill(() => Promise.reject(new Error('EIO'))),
+      /EIO/,
+    )
+    assert.equal(given.length, 0)
+    const read = Promise.withResolvers<number>()
+    const filling = lent.fill(() => read.promise)
+    lent.end()
+    read.reject(new Error('EIO'))
+    await assert.rejects(filling, /EIO/)
+    assert.deepEqual([taken.length, given.length], [1, 1])
+  })
+
+  it('goes to the next who needs one', () => {
+    const pool = new BlockPool()
+    const block = pool.take()
+    assert.equal(block.length, BLOCK_BYTES)
+    pool.give(block)
+    assert.equal(pool.take(), block)
+    assert.notEqual(pool.take(), block)
+  })
+})

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { truncate } from 'node:fs/promises'
+import { describe, it } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { readToEnd } from '../byte-reader.ts'
+import { openStore, randomContent, watchedFiles } from '../testing/content-store.ts'
+import { BLOCK_BYTES } from './blocks.ts'
+import { contentPath } from './content-files.ts'
+
+describe('a reader of stored content', () => {
+  const { bytes, digest } = randomContent(2 * BLOCK_BYTES + 3)
+  const last = bytes.length - 1
+
+  const ranges: { name: string; start: number; end: number }[] = [
+    { name: 'the first byte', start: 0, end: 0 },
+    { name: 'the last byte', start: last, end: last },
+    { name: 'a block', start: 0, end: BLOCK_BYTES - 1 },
+    { name: 'a byte more than a block', start: 0, end: BLOCK_BYTES },
+    { name: 'both sides of a block’s end', start: BLOCK_BYTES - 1, end: BLOCK_BYTES },
+    { name: 'all of it', start: 0, end: last },
+  ]
+  for (const { name, start, end } of ranges) {
+    for (const bytesMax of [Infinity, 100_000]) {
+      it(`gives ${name}, by reads of at most ${bytesMax} bytes`, async (t) => {
+        const { files, isOpen } = watchedFiles(bytesMax)
+        const { store, errors } = await openStore(t, { files })
+        await store.put(digest, bytes)
+        const reader = await store.open(digest, { start, end })
+        assert.ok(reader !== undefined)
+        assert.deepEqual(await readToEnd(reader), bytes.subarray(start, end + 1))
+        assert.deepEqual([isOpen(), errors], [0, []])
+      })
+    }
+  }
+
+  it('breaks off where the file has become shorter, and the content is dropped', async (t) => {
+    const { files, isOpen } = watchedFiles()
+    const { store, directory, errors } = await openStore(t, { files })
+    await store.put(digest, bytes)
+    const reader = await store.open(digest)
+    assert.ok(reader !== undefined)
+    await reader.next()
+    await truncate(contentPath(directory, digest).path, BLOCK_BYTES)
+    await assert.rejects(readToEnd(reader), { name: 'StoreError', code: 'damaged' })
+    await store.put(randomContent(1).digest, Buffer.alloc(1))
+    assert.equal(store.size(digest), undefined)
+    assert.deepEqual(
+      errors.map(({ code }) => code),
+      ['damaged'],
+    )
+    assert.equal(isOpen(), 0)
+  })
+
+  it('leaves no file open, whenever it is closed', async (t) => {
+    const { files, isOpen } = watchedFiles()
+    const { store, errors } = await openStore(t, { files })
+    await store.put(digest, bytes)
+    for (let turns = 0; turns < 40; turns += 1) {
+      const reader = await store.open(digest)
+      assert.ok(reader !== undefined)
+      const read = (async () => {
+        while ((await reader.next()) !== undefined);
+      })()
+      for (let passed = 0; passed < turns; passed += 1) await turn()
+      reader.close()
+      reader.close()
+      assert.equal(isOpen(), 0)
+      // It had come to the end before, or was told.
+      await read.catch((error: unknown) => assert.match(String(error), /reader is closed/))
+    }
+    assert.deepEqual(errors, [])
+  })
+
+  it('goes on beside others, while what nobody reads is evicted', async (t) => {
+    const { files, isOpen } = watchedFiles()
+    const { store } = await openStore(t, { files, bytesMax: bytes.length + 100 })
+    await store.put(digest, bytes)
+    const readers = await Promise.all(Array.from({ length: 8 }, () => store.open(digest)))
+    const begun = await Promise.all(
+      readers.map(async (reader) => {
+        assert.ok(reader !== undefined)
+        return { first: Buffer.from((await reader.next()) ?? []), reader }
+      }),
+    )
+    const others = Array.from({ length: 8 }, () => randomContent(60))
+    for (const other of others) await store.put(other.digest, other.bytes)
+    assert.deepEqual(
+      others.filter((other) => store.size(other.digest) !== undefined),
+      others.slice(-1),
+    )
+    const wholes = begun.map(async ({ first, reader }) => Buffer.concat([first, await readToEnd(reader)]))
+    for (const whole of wholes) assert.deepEqual(await whole, bytes)
+    assert.equal(isOpen(), 0)
+    const next = randomContent(60)
+    await store.put(next.digest, next.bytes)
+    assert.equal(store.size(digest), undefined, 'read by nobody any more')
+  })
+})
+
+describe('a file that takes less than it is given', () => {
+  it('gets the rest', async (t) => {
+    const { files } = watchedFiles(7)
+    const { store } = await openStore(t, { files })
+    const { bytes, digest } = randomContent(100)
+    const incoming = await store.createIncoming(digest)
+    await incoming.write(bytes.subarray(0, 30), bytes.subarray(30, 30), bytes.subarray(30))
+    await incoming.commit()
+    assert.deepEqual(await store.read(digest), bytes)
+  })
+})

@@ -1,0 +1,133 @@
+import { performance } from 'node:perf_hooks'
+import { ADMIN_LISTENER } from '../config/listen-schema.ts'
+import type { CommandIo } from '../cli/io.ts'
+import type { Config } from '../config/schema.ts'
+import { createDeps, type Deps } from '../deps.ts'
+import { listenProblem, listenToOperators } from '../listeners.ts'
+import type { Listener } from '../server.ts'
+import { clusterLaunch } from './cluster.ts'
+import { Flock } from './flock.ts'
+import { Supervisor, type Listening, type WorkerEvent } from './supervisor.ts'
+import { guestName } from './guest.ts'
+
+export type RunningKeeper = {
+  readonly deps: Deps
+  /** Drains all workers, then closes what the keeper uses. */
+  stop(): Promise<void>
+  /** Resolves with the reason when no worker stays alive: whoever runs this must end. */
+  readonly hopeless: Promise<string>
+}
+
+/** After the drain, for what is still to be written. */
+const STOP_GRACE_MS = 5_000
+
+/**
+ * Starts the keeper and its workers, or says on stderr why not and gives undefined. The keeper has trust, policies, the data
+ * directory and the admin listener; workers have the listeners where clients pull.
+ */
+export async function startKeeper(
+  config: Config,
+  count: number,
+  io: CommandIo,
+): Promise<RunningKeeper | undefined> {
+  const flock = new Flock()
+  const created = await createDeps(config, flock)
+  if (!created.ok) {
+    io.stderr(created.problems.map((problem) => `${problem}\n`).join(''))
+    return undefined
+  }
+  const { deps } = created
+  const hopeless = Promise.withResolvers<string>()
+  const supervisor = createSupervisor({ config, deps, flock, count, onHopeless: hopeless.resolve })
+  flock.follow(supervisor)
+  const readiness = { draining: false, workers: () => supervisor }
+  const stop = async (admin: Listener | undefined): Promise<void> => {
+    readiness.draining = true
+    await supervisor.stop(config.shutdown.drainMs + STOP_GRACE_MS)
+    await admin?.close(0)
+    await deps.close()
+  }
+  const begun = await begin(
+    supervisor,
+    async () => await listenToOperators({ ...deps.admin, readiness }, config),
+  )
+  if (!begun.ok) {
+    io.stderr(begun.problems.map((problem) => `portcullis: ${problem}\n`).join(''))
+    await stop(undefined)
+    return undefined
+  }
+  const { at, admin } = begun
+  tellStart(deps, count, [...at, [ADMIN_LISTENER, admin.address]])
+  return { deps, hopeless: hopeless.promise, stop: async () => await stop(admin) }
+}
+
+type Begun =
+  | { readonly ok: true; readonly at: Listening; readonly admin: Listener }
+  | { readonly ok: false; readonly problems: readonly string[] }
+
+/** All workers listen before anybody is told that the proxy is ready. */
+async function begin(supervisor: Supervisor, listenAdmin: () => Promise<Listener>): Promise<Begun> {
+  const started = await supervisor.start()
+  if (!started.ok) return started
+  try {
+    return { ...started, admin: await listenAdmin() }
+  } catch (error) {
+    return { ok: false, problems: [listenProblem(error)] }
+  }
+}
+
+type Parts = {
+  readonly config: Config
+  readonly deps: Deps
+  readonly flock: Flock
+  readonly count: number
+  readonly onHopeless: (problem: string) => void
+}
+
+function createSupervisor({ config, deps, flock, count, onHopeless }: Parts): Supervisor {
+  const { watch, store, app } = deps
+  const places = deps.listeners.map(({ at }) => at)
+  return new Supervisor({
+    count,
+    launch: clusterLaunch((lines) => watch.writeLines(lines)),
+    startOf: () => ({ config, places, rule: flock.rule.whole }),
+    async answer(ask) {
+      if (ask.kind === 'tuf') return await app.tuf.get(ask.name)?.(ask.path)
+      throw new TypeError(`a keeper is not asked for ${ask.kind}`)
+    },
+    onNews: (news) => flock.hear(news),
+    onEvent: (event) => tell(event, deps, flock),
+    onEnded(pid, last) {
+      flock.ended(pid, last).catch((error: unknown) => watch.onError(error))
+      store.content.forgetGuest(guestName(pid)).catch((error: unknown) => watch.onError(error))
+    },
+    onHopeless,
+    elapsed: () => performance.now(),
+    schedule: (work, delayMs) => void setTimeout(work, delayMs).unref(),
+    limit: (ms) => AbortSignal.timeout(ms),
+  })
+}
+
+function tellStart({ log, policies, trust }: Deps, workers: number, at: Listening): void {
+  const told = { policies: policies.inForce.set.policies.length, trust: trust.snapshot.version }
+  log.info({ event: 'start', listen: Object.fromEntries(at), ...told, workers }, 'ready')
+}
+
+function tell(event: WorkerEvent, { log }: Deps, flock: Flock): void {
+  const told = { ...event, event: 'worker' }
+  switch (event.kind) {
+    case 'started':
+      return log.debug(told, 'worker started')
+    case 'listening':
+      return log.info(told, 'worker listens')
+    case 'failed':
+      return log.error(told, 'worker cannot begin')
+    case 'behind':
+      flock.count('behind')
+      return log.error(told, 'worker does not go by what counts now, and is killed')
+    case 'ended':
+      if (event.isWanted) return log.info(told, 'worker ended')
+      flock.count(event.signal === null ? 'exit' : 'signal')
+      return log.error(told, 'worker ended though nobody had told it to')
+  }
+}

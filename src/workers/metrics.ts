@@ -1,0 +1,74 @@
+import { AggregatorRegistry, Counter, Gauge, type Registry } from 'prom-client'
+import type { MetricsData } from './messages.ts'
+
+/** The figures of all processes as one. */
+export class MetricsSum {
+  /** What each process that runs said last. */
+  readonly #last = new Map<number, MetricsData>()
+  /** Of those that have ended. */
+  #ended: MetricsData = []
+
+  /** What a process says of itself. */
+  note(pid: number, metrics: MetricsData): void {
+    this.#last.set(pid, metrics)
+  }
+
+  /** What it had counted goes on counting: a counter that falls looks like a restart of everything. */
+  async end(pid: number): Promise<void> {
+    const last = this.#last.get(pid)
+    this.#last.delete(pid)
+    if (last !== undefined) this.#ended = await sumOf([this.#ended, cumulative(last)]).getMetricsAsJSON()
+  }
+
+  /**
+   * In the form that Prometheus reads. `own` first: of a gauge that only one process can know it is the one. Of a process
+   * that is not among `answered` only what counts up is in it, as it was.
+   */
+  async text(own: MetricsData, answered: ReadonlySet<number>): Promise<string> {
+    const others = [...this.#last].map(([pid, metrics]) =>
+      answered.has(pid) ? metrics : cumulative(metrics),
+    )
+    return await sumOf([own, ...others, this.#ended]).metrics()
+  }
+}
+
+/** Each by its own aggregator: sum, unless a metric says otherwise. */
+function sumOf(parts: readonly MetricsData[]): ReturnType<typeof AggregatorRegistry.aggregate> {
+  return AggregatorRegistry.aggregate(parts.map((metrics) => [...metrics]))
+}
+
+const CUMULATIVE = new Set(['counter', 'histogram'])
+
+/** Gauges of a process that is not there say nothing. */
+function cumulative(metrics: MetricsData): MetricsData {
+  return metrics.filter(({ type }) => CUMULATIVE.has(String(type)))
+}
+
+export type WorkerMetrics = ReturnType<typeof createWorkerMetrics>
+
+/** What the keeper knows of its workers. */
+export function createWorkerMetrics(registry: Registry): {
+  readonly listening: Gauge
+  readonly exits: Counter<'how'>
+  readonly unanswered: Counter
+} {
+  const registers = [registry]
+  return {
+    listening: new Gauge({
+      name: 'portcullis_workers',
+      help: 'Worker processes that serve clients.',
+      registers,
+    }),
+    exits: new Counter({
+      name: 'portcullis_worker_exits_total',
+      help: 'Workers that ended though nobody had told them to: by themselves, by a signal, or killed because they did not go by a new rule.',
+      labelNames: ['how'] as const,
+      registers,
+    }),
+    unanswered: new Counter({
+      name: 'portcullis_worker_metrics_unanswered_total',
+      help: 'Workers that did not tell their figures in time for a scrape; what they counted before is in it.',
+      registers,
+    }),
+  }
+}

@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { ToKeeper, ToWorker } from './messages.ts'
+import { Supervisor, type Ending, type SupervisorDeps, type WorkerEvent } from './supervisor.ts'
+
+const DIED: Ending = { code: null, signal: 'SIGKILL' }
+const RULE = { trust: undefined, policies: undefined, drill: null }
+
+type FakeProcess = {
+  readonly worker: number
+  readonly pid: number
+  readonly sent: ToWorker[]
+  isKilled: boolean
+  say(message: ToKeeper): void
+  die(ending?: Ending): void
+}
+
+function setUp(count = 2) {
+  const processes: FakeProcess[] = []
+  const events: WorkerEvent[] = []
+  const delayed: { work: () => void; delayMs: number }[] = []
+  const limits: AbortController[] = []
+  const clock = { ms: 0 }
+  const hopeless: string[] = []
+  const deps: SupervisorDeps = {
+    count,
+    launch(worker, on) {
+      const process: FakeProcess = {
+        worker,
+        pid: 100 + processes.length,
+        sent: [],
+        isKilled: false,
+        say: (message) => on.message(message),
+        die: (ending = DIED) => on.exit(ending),
+      }
+      processes.push(process)
+      return {
+        pid: process.pid,
+        send: (message) => void process.sent.push(message),
+        kill: () => void (process.isKilled = true),
+      }
+    },
+    startOf: () => ({ config: {} as never, places: [], rule: RULE }),
+    answer: async () => await Promise.resolve('answered'),
+    onNews: () => undefined,
+    onEvent: (event) => void events.push(event),
+    onEnded: () => undefined,
+    onHopeless: (problem) => void hopeless.push(problem),
+    elapsed: () => clock.ms,
+    schedule: (work, delayMs) => void delayed.push({ work, delayMs }),
+    limit() {
+      const controller = new AbortController()
+      limits.push(controller)
+      return controller.signal
+    },
+  }
+  const supervisor = new Supervisor(deps)
+  const listen = (process: FakeProcess): void => process.say({ kind: 'listening', at: [['data', address]] })
+  return {
+    supervisor,
+    processes,
+    events,
+    delayed,
+    limits,
+    clock,
+    hopeless,
+    listen,
+    begun: async () => {
+      const started = supervisor.start()
+      for (const process of processes) listen(process)
+      await started
+    },
+    replace: () => delayed.shift()?.work(),
+    last: () => processes.at(-1)!,
+  }
+}
+
+const address = { address: '127.0.0.1', family: 'IPv4', port: 5000 }
+
+/** Answers the last question that the process was asked. */
+function answer(process: FakeProcess, ok: boolean): void {
+  const asked = process.sent.findLast(({ kind }) => kind === 'ask')
+  assert.ok(asked?.kind === 'ask')
+  const answered = ok ? ({ ok, value: undefined } as const) : ({ ok, message: 'no' } as const)
+  process.say({ kind: 'answer', id: asked.id, answer: answered })
+}
+
+describe('a supervisor of workers', () => {
+  test('begins with what counts, and has begun when all listen', async () => {
+    const { supervisor, processes, listen } = setUp()
+    const started = supervisor.start()
+    assert.deepEqual(
+      processes.map(({ worker, sent }) => [worker, sent.map(({ kind }) => kind)]),
+      [
+        [1, ['start']],
+        [2, ['start']],
+      ],
+    )
+    listen(processes[0]!)
+    assert.equal(supervisor.listening, 1)
+    listen(processes[1]!)
+    assert.deepEqual(await started, { ok: true, at: [['data', address]] })
+    assert.equal(supervisor.listening, 2)
+  })
+
+  test('has not begun where one cannot', async () => {
+    const { supervisor, processes } = setUp()
+    const started = supervisor.start()
+    processes[1]!.say({ kind: 'failed', problems: ['the port is taken'] })
+    assert.deepEqual(await started, { ok: false, problems: ['the port is taken'] })
+  })
+
+  test('replaces one that dies at once, and one that goes on dying later and later', async () => {
+    const setting = setUp()
+    await setting.begun()
+    setting.processes[0]!.die()
+    const delays: number[] = []
+    for (let deaths = 0; deaths < 5; deaths++) {
+      delays.push(setting.delayed[0]!.delayMs)
+      setting.replace()
+      assert.equal(setting.last().worker, 1)
+      setting.last().die()
+    }
+    assert.deepEqual(delays, [0, 100, 200, 400, 800])
+    assert.deepEqual(setting.hopeless, [], 'the other one lives')
+  })
+
+  test('forgets early deaths of one that has lived', async () => {
+    const setting = setUp()
+    await setting.begun()
+    for (let deaths = 0; deaths < 3; deaths++) {
+      setting.processes.findLast(({ worker }) => worker === 1)!.die()
+      setting.replace()
+    }
+    setting.clock.ms += 60_000
+    setting.last().die()
+    assert.equal(setting.delayed[0]!.delayMs, 0)
+  })
+
+  test('gives up where all of them die soon, in one line', async () => {
+    const setting = setUp()
+    await setting.begun()
+    for (const process of setting.processes) process.die()
+    while (setting.delayed.length > 0) {
+      setting.replace()
+      setting.last().die({ code: 1, signal: null })
+    }
+    assert.deepEqual(setting.hopeless, [
+      'every worker ends soon after it begins, the last one with code 1; its log says why',
+    ])
+    assert.equal(setting.processes.length, 11)
+  })
+
+  test('a rule is in force when every worker that lives has said so', async () => {
+    const { supervisor, processes, begun } = setUp()
+    await begun()
+    let isSpread = false
+    const spread = supervisor.spread(RULE).then(() => (isSpread = true))
+    answer(processes[0]!, true)
+    await Promise.resolve()
+    assert.equal(isSpread, false)
+    answer(processes[1]!, true)
+    await spread
+    assert.deepEqual(
+      processes.map(({ isKilled }) => isKilled),
+      [false, false],
+    )
+  })
+
+  for (const [name, happen] of [
+    ['does not answer in time', ({ limits }) => limits.at(-1)!.abort()],
+    ['cannot', ({ processes }) => answer(processes[1]!, false)],
+    ['dies', ({ processes }) => processes[1]!.die()],
+  ] as readonly (readonly [string, (setting: ReturnType<typeof setUp>) => void])[]) {
+    test(`one that ${name} does not hold a rule up, and does not go on without it`, async () => {
+      const setting = setUp()
+      await setting.begun()
+      const spread = setting.supervisor.spread(RULE)
+      answer(setting.processes[0]!, true)
+      happen(setting)
+      await spread
+      assert.deepEqual(
+        setting.processes.map(({ isKilled }) => isKilled),
+        [false, true],
+      )
+      const behind = setting.events.flatMap((event) => (event.kind === 'behind' ? [event.worker] : []))
+      assert.deepEqual(behind, [2])
+    })
+  }
+
+  test('one that has not begun yet is told, too', async () => {
+    const setting = setUp()
+    await setting.begun()
+    setting.processes[0]!.die()
+    setting.replace()
+    const spread = setting.supervisor.spread(RULE)
+    answer(setting.processes[1]!, true)
+    answer(setting.last(), true)
+    await spread
+    assert.equal(setting.last().isKilled, false)
+  })
+
+  test('what one has found out is told to the others', async () => {
+    const { processes, begun } = setUp(3)
+    await begun()
+    const news = {
+      kind: 'refused',
+      repository: { registry: 'ghcr.io', name: 'acme/app' },
+      digest: 'sha256:0' as never,
+    } as const
+    processes[0]!.say({ kind: 'news', news })
+    const heard = processes.map(({ sent }) => sent.filter(({ kind }) => kind === 'news').length)
+    assert.deepEqual(heard, [0, 1, 1])
+  })
+
+  test('one that does not answer is left out', async () => {
+    const { supervisor, processes, limits, begun } = setUp()
+    await begun()
+    const asked = supervisor.askAll('settle', 1_000)
+    answer(processes[0]!, true)
+    limits.at(-1)!.abort()
+    assert.deepEqual([...(await asked).keys()], [processes[0]!.pid])
+  })
+
+  test('lets all of them end, and replaces none', async () => {
+    const setting = setUp()
+    await setting.begun()
+    const stopped = setting.supervisor.stop(5_000)
+    for (const process of setting.processes) assert.equal(process.sent.at(-1)!.kind, 'stop')
+    setting.processes[0]!.die({ code: 0, signal: null })
+    setting.delayed.shift()?.work()
+    assert.deepEqual(
+      setting.processes.map(({ isKilled }) => isKilled),
+      [false, true],
+      'who has not ended in time is ended',
+    )
+    setting.processes[1]!.die()
+    await stopped
+    assert.equal(setting.processes.length, 2)
+  })
+})

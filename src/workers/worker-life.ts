@@ -1,0 +1,129 @@
+import { closeAll, listenProblem, listenToClients, type ClientListeners } from '../listeners.ts'
+import type { News } from '../peers.ts'
+import { StoreError } from '../store/error.ts'
+import type { Answers, Ask, ToKeeper, ToWorker, WorkerStart } from './messages.ts'
+import { answerBy, Questions } from './questions.ts'
+import { createWorkerDeps, type Keeper, type WorkerDeps } from './worker-deps.ts'
+
+export type WorkerLifeDeps = {
+  /** Resolves when the message has left, or never can. */
+  send(message: ToKeeper): Promise<void>
+  /** Ends the process. */
+  end(): void
+}
+
+type Running = {
+  readonly deps: WorkerDeps
+  readonly listeners: ClientListeners
+  readonly drainMs: number
+}
+
+const TUF_LIMIT_MS = 10_000
+
+/** A worker from its first message to its last: it listens once it has what counts, and does what its keeper tells it. */
+export class WorkerLife {
+  readonly #deps: WorkerLifeDeps
+  readonly #questions: Questions
+  readonly #listeners: ((news: News) => void)[] = []
+  #running: Promise<Running | undefined> = Promise.resolve(undefined)
+  /** The same once it is there, for what cannot wait. */
+  #now: Running | undefined
+  #isStopping = false
+
+  constructor(deps: WorkerLifeDeps) {
+    this.#deps = deps
+    this.#questions = new Questions((id, ask) => void deps.send({ kind: 'ask', id, ask }))
+  }
+
+  hear(message: ToWorker): void {
+    switch (message.kind) {
+      case 'start':
+        this.#running = this.#start(message.start)
+        return
+      case 'ask':
+        void this.#answer(message.id, message.ask)
+        return
+      case 'answer':
+        this.#questions.answer(message.id, message.answer)
+        return
+      case 'news':
+        for (const listener of this.#listeners) listener(message.news)
+        return
+      case 'stop':
+        this.stop()
+    }
+  }
+
+  /** Drains, tells what was counted, and ends. */
+  stop(): void {
+    if (this.#isStopping) return
+    this.#isStopping = true
+    void this.#stop()
+  }
+
+  /** Writes at once what is only in memory. */
+  flush(): void {
+    this.#now?.deps.flush()
+  }
+
+  async #start(start: WorkerStart): Promise<Running | undefined> {
+    try {
+      const deps = await createWorkerDeps(start, this.#keeper())
+      const listeners = await listenToClients(deps.app, deps.listeners)
+      this.#now = { deps, listeners, drainMs: start.config.shutdown.drainMs }
+      const at = [...listeners].map(([name, { address }]) => [name, address] as const)
+      await this.#deps.send({ kind: 'listening', at })
+      return this.#now
+    } catch (error) {
+      const problem = error instanceof StoreError ? error.message : listenProblem(error)
+      await this.#deps.send({ kind: 'failed', problems: [problem] })
+      this.#deps.end()
+      return undefined
+    }
+  }
+
+  #keeper(): Keeper {
+    return {
+      tell: (news) => void this.#deps.send({ kind: 'news', news }),
+      onNews: (listener) => void this.#listeners.push(listener),
+      tufFile: async (name, path) =>
+        await this.#questions.ask({ kind: 'tuf', name, path }, AbortSignal.timeout(TUF_LIMIT_MS)),
+    }
+  }
+
+  async #answer(id: number, ask: Ask): Promise<void> {
+    const answer = await answerBy(async () => await this.#answerTo(ask))
+    await this.#deps.send({ kind: 'answer', id, answer })
+  }
+
+  async #answerTo(ask: Ask): Promise<Answers[Ask['kind']]> {
+    const running = await this.#running
+    if (running === undefined) throw new TypeError('it has not begun')
+    const { core, recent, rule, watch } = running.deps
+    switch (ask.kind) {
+      case 'rule':
+        await rule.follow(ask.rule)
+        return undefined
+      case 'metrics':
+        return await watch.metrics.registry.getMetricsAsJSON()
+      case 'recent':
+        return recent.seen()
+      case 'settle':
+        await core.sightings.write()
+        return undefined
+      case 'tuf':
+        throw new TypeError('a worker mirrors nothing')
+    }
+  }
+
+  async #stop(): Promise<void> {
+    const running = await this.#running
+    if (running !== undefined) {
+      const { deps, listeners, drainMs } = running
+      await closeAll(listeners, drainMs)
+      await deps.close()
+      await this.#deps.send({ kind: 'ended', metrics: await deps.watch.metrics.registry.getMetricsAsJSON() })
+    }
+    this.#deps.end()
+  }
+}
