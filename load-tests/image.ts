@@ -1,7 +1,7 @@
-import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto'
+import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
 import type { Digest } from '../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../src/oci/manifest-types.ts'
-import { buildImage } from '../src/testing/images.ts'
+import { buildImage, type BuiltImage, type BuiltIndex } from '../src/testing/images.ts'
 import { simpleSigningPayload } from '../src/testing/statements.ts'
 import { pushBlob, pushImage, pushManifest } from '../test/e2e/harness/push.ts'
 
@@ -17,20 +17,40 @@ export type SignedImage = {
   readonly publicKey: string
 }
 
-/** An image of ordinary shape (one manifest, twelve layers) with a signature by a fresh key where cosign 2 puts it. */
-export async function pushSignedImage(host: string, repository: string, tag: string): Promise<SignedImage> {
-  const target = { host, repository }
-  const layers = Array.from({ length: LAYERS }, (_, layer) => ({ [`file-${layer}`]: `layer ${layer}\n` }))
-  const image = buildImage({ layers })
-  await pushImage(target, tag, image)
-
-  const { publicKey, privateKey } = generateKeyPairSync('ec', {
-    namedCurve: 'P-256',
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+function ordinaryImage(): BuiltImage {
+  return buildImage({
+    layers: Array.from({ length: LAYERS }, (_, layer) => ({ [`file-${layer}`]: `layer ${layer}\n` })),
   })
+}
+
+export type ImageSigner = {
+  /** PEM. */
+  readonly publicKey: string
+  readonly privateKey: KeyObject
+}
+
+export function createSigner(): ImageSigner {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return { publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(), privateKey }
+}
+
+type What = { readonly image?: BuiltImage | BuiltIndex; readonly signer?: ImageSigner }
+
+/**
+ * An image with a signature where cosign 2 puts it. Unless given: of ordinary shape, one manifest and twelve layers, and
+ * signed by a fresh key.
+ */
+export async function pushSignedImage(
+  host: string,
+  repository: string,
+  tag: string,
+  { image = ordinaryImage(), signer = createSigner() }: What = {},
+): Promise<SignedImage> {
+  const target = { host, repository }
+  await pushImage(target, tag, image)
+  const { publicKey, privateKey } = signer
   const payload = simpleSigningPayload(`registry.test/${repository}`, image.digest)
-  const signature = sign('sha256', payload, createPrivateKey(privateKey)).toString('base64')
+  const signature = sign('sha256', payload, privateKey).toString('base64')
   const config = Buffer.from(
     JSON.stringify({ architecture: '', os: '', config: {}, rootfs: { type: 'layers' } }),
   )

@@ -9,6 +9,14 @@ export type Target = {
   readonly bodyBytes: number
 }
 
+/** What clients send; a registry answers an OCI manifest only to those who say that they know it. */
+export const MANIFEST_ACCEPT = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+].join(', ')
+
 export type Sample = {
   readonly requestsPerSecond: number
   readonly p50Ms: number

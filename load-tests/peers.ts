@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { answers, freePort, start, type Command, type Running } from '../test/e2e/harness/process.ts'
 import { find } from '../test/e2e/harness/tools.ts'
-import type { SignedImage } from './image.ts'
+import { BARE, NGINX, OURS, PULL_THROUGH } from './rows.ts'
 
 /** Every program under test runs on this core, and the load generator on the other: nobody gets more than one. */
 export const SERVER_CORE = 0
@@ -16,51 +16,93 @@ export type Peer = {
   readonly running: Running
 }
 
-/** `taskset` becomes the program, so the pid is the program's own. */
-function pinned(
-  core: number,
+/** `taskset` becomes the program, so the pid is the program's own. `cores` as taskset lists them: `0` or `0,1`. */
+export function pinned(
+  cores: number | string,
   command: string,
   args: readonly string[],
-  env: Record<string, string> = {},
+  env: Readonly<Record<string, string>> = {},
 ): Command {
-  return { command: 'taskset', args: ['--cpu-list', String(core), command, ...args], env, quiet: true }
+  return { command: 'taskset', args: ['--cpu-list', String(cores), command, ...args], env, quiet: true }
 }
 
-export async function startPortcullisPeer(
-  directory: string,
-  upstream: string,
-  image: SignedImage,
-): Promise<Peer> {
-  const [data, admin] = [await freePort(), await freePort()]
-  const policies = join(directory, 'policies')
-  await mkdir(policies, { recursive: true })
-  const policy = {
+/** A policy that every image below `registry.test` must satisfy by a signature of this key, PEM. */
+export function keyPolicy(publicKey: string): object {
+  return {
     apiVersion: 'portcullis.dev/v1alpha1',
     kind: 'ImagePolicy',
     metadata: { name: 'load' },
     spec: {
       mode: 'enforce',
       images: [{ glob: 'registry.test/**' }],
-      authorities: [{ name: 'key', key: { data: image.publicKey } }],
+      authorities: [{ name: 'key', key: { data: publicKey } }],
     },
   }
-  await writeFile(join(policies, 'load.yaml'), JSON.stringify(policy))
+}
+
+export type PortcullisOptions = {
+  /** Configuration, policies and data of this one; the same directory again is a restart with what was kept. */
+  readonly directory: string
+  /** `host:port` of the registry behind `registry.test`, the default upstream. */
+  readonly upstream: string
+  readonly policies: readonly object[]
+  /** Entries of the configuration file, each in place of the whole one that a peer has otherwise. */
+  readonly config?: Readonly<Record<string, unknown>>
+  readonly env?: Readonly<Record<string, string>>
+  /** As taskset lists them; default SERVER_CORE. */
+  readonly cores?: string
+  /** Default OURS. */
+  readonly name?: string
+}
+
+export type PortcullisPeer = Peer & {
+  readonly adminUrl: string
+  /** Where its policy documents lie, for scenarios that change them. */
+  readonly policiesDirectory: string
+}
+
+export async function startPortcullisPeer(options: PortcullisOptions): Promise<PortcullisPeer> {
+  const { directory, upstream, env, cores = String(SERVER_CORE), name = OURS } = options
+  const [data, admin] = [await freePort(), await freePort()]
+  const policiesDirectory = join(directory, 'policies')
+  await mkdir(policiesDirectory, { recursive: true })
+  for (const [index, policy] of options.policies.entries()) {
+    await writeFile(join(policiesDirectory, `load-${index}.yaml`), JSON.stringify(policy))
+  }
   const config = {
     listen: { data: { host: '127.0.0.1', port: data }, admin: { host: '127.0.0.1', port: admin } },
     dataDirectory: join(directory, 'data'),
     upstreams: { 'registry.test': { url: `http://${upstream}`, allowPrivateAddresses: true } },
     defaultUpstream: 'registry.test',
     trust: { roots: { 'public-good': { kind: 'public-good' } } },
-    policies: { directory: policies, unmatched: 'enforce' },
+    policies: { directory: policiesDirectory, unmatched: 'enforce' },
+    ...options.config,
   }
   const path = join(directory, 'portcullis.yaml')
   await writeFile(path, JSON.stringify(config))
   const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  const command = pinned(SERVER_CORE, process.execPath, [main, 'serve', '--config', path], {
+  const command = pinned(cores, process.execPath, [main, 'serve', '--config', path], {
     NODE_ENV: 'production',
+    ...env,
   })
-  const running = await start('portcullis', command, () => answers(`http://127.0.0.1:${admin}/readyz`))
-  return { name: 'Portcullis', url: `http://127.0.0.1:${data}`, running }
+  const adminUrl = `http://127.0.0.1:${admin}`
+  const running = await start(name, command, () => answers(`${adminUrl}/readyz`))
+  return { name, url: `http://127.0.0.1:${data}`, adminUrl, policiesDirectory, running }
+}
+
+/** One at a time, since starting is not what is measured; the stack stops them. Absent ones are left out. */
+export async function startPeers(
+  stack: AsyncDisposableStack,
+  starts: readonly (() => Promise<Peer | undefined>)[],
+): Promise<readonly Peer[]> {
+  const peers: Peer[] = []
+  for (const starting of starts) {
+    const peer = await starting()
+    if (peer === undefined) continue
+    stack.defer(() => peer.running.stop())
+    peers.push(peer)
+  }
+  return peers
 }
 
 type Nginx = {
@@ -100,7 +142,7 @@ export function startUpstreamFront(
 export async function startNginxPeer(directory: string, upstream: string): Promise<Peer> {
   const template = 'nginx.conf.template'
   const { host, running } = await startNginx({ directory, template, upstream, core: SERVER_CORE })
-  return { name: 'nginx proxy_cache', url: `http://${host}`, running }
+  return { name: NGINX, url: `http://${host}`, running }
 }
 
 /** node:http without any work: what is lost between it and Portcullis is Portcullis's own. */
@@ -109,7 +151,7 @@ export async function startBarePeer(source: string, accept: string): Promise<Pee
   const program = fileURLToPath(new URL('bare-server.ts', import.meta.url))
   const command = pinned(SERVER_CORE, process.execPath, [program, String(port), source, accept])
   const url = `http://127.0.0.1:${port}`
-  return { name: 'node:http, no work', url, running: await start('bare', command, () => answers(url)) }
+  return { name: BARE, url, running: await start('bare', command, () => answers(url)) }
 }
 
 export async function startPullThroughPeer(directory: string, upstream: string): Promise<Peer> {
@@ -130,5 +172,5 @@ export async function startPullThroughPeer(directory: string, upstream: string):
   const url = `http://127.0.0.1:${port}`
   const command = pinned(SERVER_CORE, 'docker-registry', ['serve', path], { GOMAXPROCS: '1' })
   const running = await start('docker-registry as a pull-through cache', command, () => answers(`${url}/v2/`))
-  return { name: 'docker-registry pull-through', url, running }
+  return { name: PULL_THROUGH, url, running }
 }

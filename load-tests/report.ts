@@ -1,6 +1,14 @@
-import type { Sample } from './measure.ts'
+import type { Check, Plot, Scenario, ScenarioResult, Table } from './scenario.ts'
 
-export type Row = { readonly peer: string; readonly what: string; readonly samples: readonly Sample[] }
+/** What a reader needs to judge a figure, and to get it again. */
+export type RunFacts = {
+  readonly command: string
+  /** `2026-11-23` */
+  readonly date: string
+  readonly machine: string
+  readonly node: string
+  readonly commit: string
+}
 
 function sorted(values: readonly number[]): readonly number[] {
   return values.toSorted((a, b) => a - b)
@@ -13,50 +21,90 @@ export function median(values: readonly number[]): number {
   return order.length % 2 === 1 ? upper : ((order[middle - 1] ?? upper) + upper) / 2
 }
 
-function spread(values: readonly number[], digits: number): string {
+type Spread = { readonly value: number; readonly low: number; readonly high: number }
+
+/** Of the rounds: the median, the lowest, the highest. */
+export function spreadOf(values: readonly number[]): Spread {
   const order = sorted(values)
-  const [low, high] = [order[0] ?? Number.NaN, order.at(-1) ?? Number.NaN]
-  return `${median(values).toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`
+  return { value: median(values), low: order[0] ?? Number.NaN, high: order.at(-1) ?? Number.NaN }
 }
 
-export function medianRate(row: Row): number {
-  return median(row.samples.map((sample) => sample.requestsPerSecond))
+/** `median (lowest–highest)`, or the only one. */
+export function spreadText(values: readonly number[], digits: number): string {
+  const { value, low, high } = spreadOf(values)
+  if (values.length === 1) return value.toFixed(digits)
+  return `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`
 }
 
-/** One table, `median (lowest–highest)` over the rounds; ratios are Portcullis' median to the other's. */
-export function reportMarkdown(title: string, conditions: readonly string[], rows: readonly Row[]): string {
-  const lines = [
-    `## ${title}`,
-    '',
-    ...conditions.map((condition) => `- ${condition}`),
-    '',
-    '| request | server | requests/s | p50 ms | p99 ms | Portcullis : this | generator busy | failed |',
-    '|---|---|---|---|---|---|---|---|',
+function tableMarkdown({ title, columns, rows }: Table): string {
+  const lines = [columns, columns.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`)
+  return [...(title === undefined ? [] : [`**${title}**`, '']), ...lines].join('\n')
+}
+
+function checksTable(checks: readonly Check[]): Table {
+  const rows = checks.map(({ name, ok, found, wanted }) => [name, found, wanted, ok ? 'yes' : '**no**'])
+  return { title: 'What `--check` asks', columns: ['check', 'found', 'wanted', 'holds'], rows }
+}
+
+export function plotFile(scenario: string, plot: Plot): string {
+  return `${scenario}-${plot.name}.svg`
+}
+
+function heading(level: '#' | '##', { name, about }: Scenario, facts: RunFacts): readonly string[] {
+  const { command, commit, date, node, machine } = facts
+  return [
+    `${level} Load: ${name}`,
+    about,
+    `\`${command}\`, commit ${commit}, ${date}, node ${node}, ${machine}.`,
   ]
-  for (const row of rows) {
-    const ours = rows.find(({ peer, what }) => what === row.what && peer === 'Portcullis')
-    const ratio = ours === undefined ? Number.NaN : medianRate(ours) / medianRate(row)
-    const column = (pick: (sample: Sample) => number) => row.samples.map(pick)
-    const cells = [
-      row.what,
-      row.peer,
-      spread(
-        column((sample) => sample.requestsPerSecond),
-        0,
-      ),
-      spread(
-        column((sample) => sample.p50Ms),
-        2,
-      ),
-      spread(
-        column((sample) => sample.p99Ms),
-        2,
-      ),
-      ratio.toFixed(2),
-      `${(100 * median(column((sample) => sample.generatorBusy))).toFixed(0)} %`,
-      String(column((sample) => sample.failed).reduce((sum, failed) => sum + failed, 0)),
-    ]
-    lines.push(`| ${cells.join(' | ')} |`)
-  }
-  return `${lines.join('\n')}\n`
+}
+
+/** Everything that one run of a scenario found. `plots` is the folder of the plots as the page sees it. */
+export function fullPage(
+  scenario: Scenario,
+  { conditions, tables, plots, checks }: ScenarioResult,
+  facts: RunFacts,
+): string {
+  const parts = [
+    ...heading('#', scenario, facts),
+    conditions.map((condition) => `- ${condition}`).join('\n'),
+    ...tables.map(tableMarkdown),
+    ...plots.map((plot) => `![${plot.title}](${plotFile(scenario.name, plot)})`),
+    ...(checks.length === 0 ? [] : [tableMarkdown(checksTable(checks))]),
+  ]
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`
+}
+
+/** For the page of all results: the first table and the first plot, the rest by a link. `folder` holds the full pages. */
+export function summary(
+  scenario: Scenario,
+  { tables, plots }: ScenarioResult,
+  facts: RunFacts,
+  folder: string,
+): string {
+  const parts = [
+    ...heading('##', scenario, facts),
+    ...tables.slice(0, 1).map(tableMarkdown),
+    ...plots.slice(0, 1).map((plot) => `![${plot.title}](${folder}/${plotFile(scenario.name, plot)})`),
+    `Conditions, all tables and plots: [${folder}/${scenario.name}.md](${folder}/${scenario.name}.md).`,
+  ]
+  return parts.join('\n\n')
+}
+
+function marker(edge: 'begin' | 'end', name: string): string {
+  return `<!-- load: ${edge} ${name} -->`
+}
+
+/**
+ * The page of all results with this scenario's block in place of the one it had; one that it never had goes behind the last
+ * block, or to the end. What stands outside the markers is written by hand and stays.
+ */
+export function withBlock(page: string, name: string, block: string): string {
+  const [begin, end] = [marker('begin', name), marker('end', name)]
+  const text = `${begin}\n\n${block}\n\n${end}`
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)]
+  if (from >= 0 && to > from) return page.slice(0, from) + text + page.slice(to + end.length)
+  const last = [...page.matchAll(/<!-- load: end [a-z-]+ -->/g)].at(-1)
+  const at = last === undefined ? page.trimEnd().length : last.index + last[0].length
+  return `${page.slice(0, at)}\n\n${text}\n${page.slice(at).replace(/^\n?/, '')}`
 }

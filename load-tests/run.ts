@@ -1,107 +1,100 @@
-import { appendFile, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { fileURLToPath } from 'node:url'
 import { must } from '../test/e2e/harness/process.ts'
 import { find } from '../test/e2e/harness/tools.ts'
-import { GENERATOR_CORE, SERVER_CORE } from './peers.ts'
-import { medianRate, reportMarkdown, type Row } from './report.ts'
-import { runWarmManifest } from './warm-manifest.ts'
+import { commandOf, readOptions, USAGE, type Options } from './options.ts'
+import { GENERATOR_CORE } from './peers.ts'
+import { plotSvg } from './plot.ts'
+import { fullPage, plotFile, summary, withBlock, type RunFacts } from './report.ts'
+import type { Scenario, ScenarioResult } from './scenario.ts'
+import { SCENARIOS } from './scenarios.ts'
 
-const USAGE = `npm run load -- [--scenario warm-manifest] [--rounds 1-20] [--seconds 1-30] [--connections 1-256]
-                [--generator autocannon|wrk] [--output FILE] [--check]
-Drives programs on this machine's 127.0.0.1 only. --check fails the command where an answer was wrong or Portcullis
-is slower than a pull-through registry, which verifies nothing.`
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** Of the full pages and plots, below the folder of the page of all results. */
+const FOLDER = 'results'
 
-const TOOLS = ['docker-registry', 'nginx', 'taskset']
-
-function bounded(text: string, name: string, [lowest, highest]: readonly [number, number]): number {
-  const value = Number(text)
-  if (Number.isInteger(value) && value >= lowest && value <= highest) return value
-  throw new RangeError(`--${name} must be a whole number from ${lowest} to ${highest}`)
+async function commitId(): Promise<string> {
+  const git = (...args: readonly string[]) => must({ command: 'git', args, cwd: ROOT })
+  const [id, changes] = [await git('rev-parse', '--short', 'HEAD'), await git('status', '--porcelain')]
+  return changes === '' ? id.trim() : `${id.trim()} with changes`
 }
 
-function generatorOf(text: string): 'autocannon' | 'wrk' {
-  if (text === 'autocannon' || text === 'wrk') return text
-  throw new RangeError(`unknown generator ${text}`)
-}
-
-function readArguments() {
-  const { values } = parseArgs({
-    options: {
-      scenario: { type: 'string', default: 'warm-manifest' },
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '4' },
-      connections: { type: 'string', default: '32' },
-      generator: { type: 'string', default: 'autocannon' },
-      output: { type: 'string' },
-      check: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.scenario !== 'warm-manifest') throw new RangeError(`unknown scenario ${values.scenario}`)
+async function factsOf(scenario: Scenario, options: Options): Promise<RunFacts> {
+  const model = cpus()[0]?.model.trim() ?? 'unknown CPU'
   return {
-    help: values.help,
-    check: values.check,
-    output: values.output,
-    generator: generatorOf(values.generator),
-    rounds: bounded(values.rounds, 'rounds', [1, 20]),
-    seconds: bounded(values.seconds, 'seconds', [1, 30]),
-    connections: bounded(values.connections, 'connections', [1, 256]),
+    command: commandOf(scenario, options),
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${cpus().length} cores of ${model}`,
+    node: process.version,
+    commit: options.commit ?? (await commitId()),
   }
 }
 
-/** What is wrong with a run, if anything; empty where it passes. */
-function complaints(rows: readonly Row[]): readonly string[] {
-  const failed = rows.filter(({ samples }) => samples.some((sample) => sample.failed > 0))
-  const slower = rows.filter((row) => {
-    const ours = rows.find(({ peer, what }) => peer === 'Portcullis' && what === row.what)
-    return row.peer.startsWith('docker-registry') && ours !== undefined && medianRate(ours) < medianRate(row)
-  })
-  return [
-    ...failed.map(({ peer, what }) => `${peer}: ${what} had failed requests`),
-    ...slower.map(({ peer, what }) => `${what}: slower than ${peer}`),
-  ]
-}
-
-async function main(): Promise<number> {
-  const options = readArguments()
-  if (options.help) {
-    console.log(USAGE)
-    return 0
-  }
-  const tools = options.generator === 'wrk' ? [...TOOLS, 'wrk'] : TOOLS
-  const absent = tools.filter((tool) => find(tool) === undefined)
-  if (absent.length > 0 || availableParallelism() < 2) {
-    console.error(`cannot run here: needs two cores and ${tools.join(', ')}; missing: ${absent.join(', ')}`)
-    return 1
-  }
-  await must({ command: 'taskset', args: ['-a', '-cp', String(GENERATOR_CORE), String(process.pid)] })
-  const directory = await mkdtemp(join(tmpdir(), 'portcullis-load-'))
+async function runOne(scenario: Scenario, options: Options): Promise<ScenarioResult> {
+  const directory = await mkdtemp(join(tmpdir(), `portcullis-load-${scenario.name}-`))
   try {
-    const { rounds, seconds, connections, generator } = options
-    const rows = await runWarmManifest({
-      directory,
-      rounds,
-      seconds,
-      connections,
-      generator,
-      progress: console.error,
-    })
-    const conditions = [
-      `${new Date().toISOString().slice(0, 10)}, node ${process.version}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}`,
-      `each server alone on core ${SERVER_CORE}; generator (${generator === 'wrk' ? 'wrk, for HEAD autocannon' : 'autocannon'}) and upstream registry on core ${GENERATOR_CORE}`,
-      `${connections} keep-alive connections on 127.0.0.1; median (lowest–highest) of ${rounds} rounds of ${seconds} s each, servers interleaved`,
-    ]
-    const markdown = reportMarkdown('warm-manifest', conditions, rows)
-    console.log(markdown)
-    if (options.output !== undefined) await appendFile(options.output, `\n${markdown}`)
-    const wrong = options.check ? complaints(rows) : []
-    for (const complaint of wrong) console.error(`check failed: ${complaint}`)
-    return wrong.length === 0 ? 0 : 1
+    return await scenario.run({ ...options, directory, progress: console.error })
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+}
+
+async function write(
+  output: string,
+  scenario: Scenario,
+  result: ScenarioResult,
+  facts: RunFacts,
+): Promise<void> {
+  const folder = join(output, FOLDER)
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, `${scenario.name}.md`), fullPage(scenario, result, facts))
+  for (const plot of result.plots) await writeFile(join(folder, plotFile(scenario.name, plot)), plotSvg(plot))
+  const page = join(output, 'RESULTS.md')
+  const before = await readFile(page, 'utf8').catch(() => '# Results\n')
+  await writeFile(page, withBlock(before, scenario.name, summary(scenario, result, facts, FOLDER)))
+}
+
+/** Lines that say what is wrong with one scenario's run; one that cannot run to its end is wrong, checked or not. */
+async function complaintsOf(scenario: Scenario, options: Options): Promise<readonly string[]> {
+  console.error(`${scenario.name}: ${scenario.about}`)
+  try {
+    const result = await runOne(scenario, options)
+    const facts = await factsOf(scenario, options)
+    console.log(fullPage(scenario, result, facts))
+    if (options.output !== undefined) await write(options.output, scenario, result, facts)
+    if (!options.isChecked) return []
+    return result.checks
+      .filter(({ ok }) => !ok)
+      .map(({ name, found, wanted }) => `${scenario.name}: ${name}: ${found}, wanted ${wanted}`)
+  } catch (error) {
+    return [`${scenario.name}: did not finish: ${error instanceof Error ? error.stack : String(error)}`]
+  }
+}
+
+async function main(): Promise<number> {
+  const options = readOptions(process.argv.slice(2), SCENARIOS)
+  if (options === undefined) {
+    console.log(USAGE)
+    for (const { name, about, isByNameOnly } of SCENARIOS)
+      console.log(`  ${name.padEnd(20)} ${about}${isByNameOnly === true ? ' (not in all)' : ''}`)
+    return 0
+  }
+  const tools = new Set(['taskset', ...options.scenarios.flatMap((scenario) => scenario.tools)])
+  if (options.generator === 'wrk') tools.add('wrk')
+  const absent = [...tools].filter((tool) => find(tool) === undefined)
+  if (absent.length > 0 || availableParallelism() < 2) {
+    console.error(
+      `cannot run here: needs two cores and ${[...tools].join(', ')}; missing: ${absent.join(', ')}`,
+    )
+    return 1
+  }
+  await must({ command: 'taskset', args: ['-a', '-cp', String(GENERATOR_CORE), String(process.pid)] })
+  const complaints: string[] = []
+  for (const scenario of options.scenarios) complaints.push(...(await complaintsOf(scenario, options)))
+  for (const complaint of complaints) console.error(`check failed: ${complaint}`)
+  return complaints.length === 0 ? 0 : 1
 }
 
 process.exitCode = await main()

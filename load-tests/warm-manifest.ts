@@ -1,104 +1,124 @@
 import { join } from 'node:path'
-import { startRegistry } from '../test/e2e/harness/registry.ts'
+import { atLeast, atMost, exactly } from './checks.ts'
 import { pushSignedImage, type SignedImage } from './image.ts'
-import { checkOnce, measure, type Sample, type Target } from './measure.ts'
+import { checkOnce, MANIFEST_ACCEPT, measure, type Sample, type Target } from './measure.ts'
+import { paced, percentileMs, requestsPerSecond } from './paced.ts'
 import {
+  keyPolicy,
   startBarePeer,
   startNginxPeer,
+  startPeers,
   startPortcullisPeer,
   startPullThroughPeer,
-  startUpstreamFront,
   type Peer,
 } from './peers.ts'
-import type { Row } from './report.ts'
+import { measureRounds, standardConditions } from './rounds.ts'
+import { BARE, failures, NGINX, OURS, PULL_THROUGH, ratePlot, rateTable, ratioTo, type Row } from './rows.ts'
+import type { Check, Scenario, ScenarioInput, ScenarioResult } from './scenario.ts'
+import { measureAtShare, p99Ratio, steadyPlot, steadyTable, type SteadyRow } from './steady-rate.ts'
+import { startUpstream } from './upstream.ts'
 import { measureByWrk } from './wrk.ts'
-
-export type ScenarioInput = {
-  readonly directory: string
-  readonly rounds: number
-  readonly seconds: number
-  readonly connections: number
-  /** wrk asks faster than autocannon can, and waits for the body of a HEAD, which there is none of. */
-  readonly generator: 'autocannon' | 'wrk'
-  readonly progress: (line: string) => void
-}
-
-/** What clients send; the registry answers an OCI manifest only to those who say that they know it. */
-const ACCEPT = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
-].join(', ')
+import { startZotPeer } from './zot.ts'
 
 const REQUESTS = ['GET by digest', 'GET by tag', 'HEAD by tag'] as const
+type Request = (typeof REQUESTS)[number]
+/** Whoever can come near nginx's rate at all. */
+const FAST: readonly string[] = [OURS, NGINX, BARE]
 
-function targetOf(what: (typeof REQUESTS)[number], peer: Peer, image: SignedImage): Target {
+function targetOf(what: Request, peer: Peer, image: SignedImage): Target {
   const reference = what === 'GET by digest' ? image.digest : image.tag
   return {
     url: `${peer.url}/v2/${image.repository}/manifests/${reference}`,
     method: what === 'HEAD by tag' ? 'HEAD' : 'GET',
-    headers: { accept: ACCEPT },
+    headers: { accept: MANIFEST_ACCEPT },
     bodyBytes: image.manifest.length,
   }
 }
 
-/**
- * One signed image that every server has served before: what a node pays for a pull that is already decided. Servers take
- * turns within a round, in another order each round, so that a slow minute of the machine hurts all alike.
- */
-export async function runWarmManifest(input: ScenarioInput): Promise<readonly Row[]> {
+/** Our own sockets, in a closed loop: for HEAD they ask faster than autocannon, and wrk cannot. */
+async function measureBySockets(target: Target, seconds: number, connections: number): Promise<Sample> {
+  const cpu = process.cpuUsage()
+  const result = await paced(target, { ratePerSecond: Number.POSITIVE_INFINITY, seconds, connections })
+  const used = process.cpuUsage(cpu)
+  return {
+    requestsPerSecond: requestsPerSecond(result),
+    p50Ms: percentileMs(result.latency, 50),
+    p99Ms: percentileMs(result.latency, 99),
+    failed: result.failed,
+    generatorBusy: (used.user + used.system) / 1000 / result.elapsedMs,
+  }
+}
+
+function generatorOf(what: Request, { generator }: ScenarioInput): typeof measure {
+  if (generator === 'autocannon') return measure
+  return what === 'HEAD by tag' ? measureBySockets : measureByWrk
+}
+
+function checksOf(rows: readonly Row[], steady: readonly SteadyRow[]): readonly Check[] {
+  const [byDigest, byTag, head] = REQUESTS
+  return [
+    exactly('failed requests', failures(rows), 0),
+    atLeast(`${byDigest}, rate to nginx`, ratioTo(rows, NGINX, byDigest), 0.5),
+    atLeast(`${byTag}, rate to nginx`, ratioTo(rows, NGINX, byTag), 0.4),
+    atLeast(`${head}, rate to nginx`, ratioTo(rows, NGINX, head), 0.4),
+    atLeast(`${byTag}, rate to docker-registry`, ratioTo(rows, PULL_THROUGH, byTag), 20),
+    ...steady
+      // Where it cannot do this rate at all, the rates above say so already.
+      .filter(({ peer, what, share }) => peer === OURS && (ratioTo(rows, NGINX, what) ?? 0) > share)
+      .map(({ what }) => atMost(`${what} at a constant rate, p99 to nginx's`, p99Ratio(steady, what), 10)),
+  ]
+}
+
+/** One signed image that every server has served before: what a node pays for a pull that is already decided. */
+async function run(input: ScenarioInput): Promise<ScenarioResult> {
   await using stack = new AsyncDisposableStack()
   const { directory } = input
-  const registry = await startRegistry(directory)
-  stack.defer(() => registry.stop())
-  const image = await pushSignedImage(registry.host, 'load/image', 'stable')
-  const front = await startUpstreamFront(join(directory, 'upstream'), registry.host)
-  stack.defer(() => front.running.stop())
-  const peers: Peer[] = []
-  for (const starting of [
-    () => startPortcullisPeer(join(directory, 'portcullis'), front.host, image),
-    () => startNginxPeer(join(directory, 'nginx'), front.host),
-    () => startPullThroughPeer(join(directory, 'pull-through'), front.host),
-    () => startBarePeer(`${peers[0]?.url}/v2/${image.repository}/manifests/${image.tag}`, ACCEPT),
-  ]) {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time: starting is not what is measured
-    const peer = await starting()
-    stack.defer(() => peer.running.stop())
-    peers.push(peer)
+  const { registryHost, host: upstream } = await startUpstream(stack, directory)
+  const image = await pushSignedImage(registryHost, 'load/image', 'stable')
+  const portcullis = {
+    directory: join(directory, 'portcullis'),
+    upstream,
+    policies: [keyPolicy(image.publicKey)],
   }
-  return await measureRounds(peers, image, input)
-}
-
-type Turn = { readonly what: (typeof REQUESTS)[number]; readonly peer: Peer }
-
-function turnsOf(round: number, peers: readonly Peer[]): readonly Turn[] {
-  const first = round % peers.length
-  const order = [...peers.slice(first), ...peers.slice(0, first)]
-  return REQUESTS.flatMap((what) => order.map((peer) => ({ what, peer })))
-}
-
-async function measureRounds(
-  peers: readonly Peer[],
-  image: SignedImage,
-  input: ScenarioInput,
-): Promise<readonly Row[]> {
-  const rows = REQUESTS.flatMap((what) =>
-    peers.map((peer) => ({ what, peer: peer.name, samples: new Array<Sample>() })),
+  const source = `http://${upstream}/v2/${image.repository}/manifests/${image.tag}`
+  const peers = await startPeers(stack, [
+    () => startPortcullisPeer(portcullis),
+    () => startNginxPeer(join(directory, 'nginx'), upstream),
+    () => startBarePeer(source, MANIFEST_ACCEPT),
+    () => startZotPeer(join(directory, 'zot'), upstream),
+    () => startPullThroughPeer(join(directory, 'pull-through'), upstream),
+  ])
+  const rows = await measureRounds(REQUESTS, peers, input, async (what, peer, seconds) => {
+    const target = targetOf(what, peer, image)
+    await checkOnce(target, image.digest)
+    return await generatorOf(what, input)(target, seconds, input.connections)
+  })
+  const steady = await measureAtShare(
+    {
+      rows,
+      requests: ['GET by digest', 'GET by tag'] as const,
+      peers: peers.filter(({ name }) => FAST.includes(name)),
+      targetOf: (what, peer) => targetOf(what, peer, image),
+    },
+    input,
   )
-  // Round 0 is the warm-up of caches and compilers; its numbers are thrown away.
-  for (let round = 0; round <= input.rounds; round += 1) {
-    for (const { what, peer } of turnsOf(round, peers)) {
-      const target = targetOf(what, peer, image)
-      await checkOnce(target, image.digest)
-      const drive = input.generator === 'wrk' && what !== 'HEAD by tag' ? measureByWrk : measure
-      const sample = await drive(target, round === 0 ? 1 : input.seconds, input.connections)
-      if (round === 0) continue
-      rows.find((row) => row.what === what && row.peer === peer.name)?.samples.push(sample)
-      input.progress(
-        `round ${round}: ${what}, ${peer.name}: ${sample.requestsPerSecond.toFixed(0)} requests/s`,
-      )
-    }
+  const generators =
+    input.generator === 'wrk' ? 'GET by wrk, HEAD by sockets of our own' : 'all by autocannon'
+  return {
+    conditions: [
+      ...standardConditions(input),
+      `rates: ${generators}; what is near 100 % busy is itself what is measured`,
+      'constant rate: latency counts from the moment at which a request was due; late: what of it is the generator’s own',
+    ],
+    tables: [rateTable(rows), steadyTable(steady)],
+    plots: [ratePlot('rate', 'Warm manifest, one core', rows), steadyPlot(steady)],
+    checks: checksOf(rows, steady),
   }
-  return rows
+}
+
+export const warmManifest: Scenario = {
+  name: 'warm-manifest',
+  about: 'One signed image that every server has served before: by digest, by tag, HEAD.',
+  tools: ['docker-registry', 'nginx'],
+  run,
 }

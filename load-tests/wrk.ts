@@ -1,12 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Sample, Target } from './measure.ts'
 import { GENERATOR_CORE } from './peers.ts'
+import { cpuSeconds } from './process-cpu.ts'
 
-/** Of utime and stime in /proc/PID/stat, proc(5). */
-const TICKS_PER_SECOND = 100
 const MS_PER_UNIT: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000 }
 
 /** The same by wrk, which asks several times as fast as autocannon. GET only: it waits for the body of a HEAD. */
@@ -22,16 +20,10 @@ export async function measureByWrk(target: Target, seconds: number, connections:
   // It has no figure for its own work, and /proc forgets it when it ends.
   const watchedSeconds = seconds * 0.8
   await pause(watchedSeconds * 1000)
-  const busy = (await cpuSeconds(child.pid)) / watchedSeconds
+  const busy = (await cpuSeconds(child.pid ?? process.pid)) / watchedSeconds
   const [status]: unknown[] = await ended
   if (status !== 0) throw new Error(`wrk ended with ${String(status)}: ${output}`)
   return readReport(output, busy)
-}
-
-async function cpuSeconds(pid: number | undefined): Promise<number> {
-  const stat = await readFile(`/proc/${pid ?? 'self'}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
 function readReport(output: string, generatorBusy: number): Sample {

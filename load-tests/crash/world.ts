@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Digest } from '../../src/oci/digest.ts'
@@ -11,6 +10,7 @@ import type { BuiltImage, BuiltIndex } from '../../src/testing/images.ts'
 import { startRegistry, type TestRegistry } from '../../src/testing/registry.ts'
 import { createSigstore, type Signer, type Sigstore } from '../../src/testing/sigstore.ts'
 import { createTufRepository, type TufRepository } from '../../src/testing/tuf-repository.ts'
+import { freePort } from '../../test/e2e/harness/process.ts'
 
 /** What the proxy depends on, all of it in this process and on the loopback interface. */
 export type World = AsyncDisposable & {
@@ -172,14 +172,4 @@ function policy(host: string): string {
       authorities: [{ name: 'release', keyless: { trustRoot: 'test', identities: [IDENTITY] } }],
     },
   })
-}
-
-/** The proxy keeps its port over all restarts, as a real one does; nothing else here asks for one meanwhile. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  if (address === null || typeof address === 'string') throw new TypeError('a TCP listener has an address')
-  return address.port
 }

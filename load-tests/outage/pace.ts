@@ -6,7 +6,7 @@ import { ask } from './pull.ts'
 import { refreshTrust, type Proxy } from './proxy.ts'
 import type { Dependency, Fronts, World } from './world.ts'
 
-export type Paced = { readonly proxy: Proxy; readonly fronts: Fronts }
+type Paced = { readonly proxy: Proxy; readonly fronts: Fronts }
 
 /** p99 of warm pulls in milliseconds, with the dependency dead and without, at the same moments. */
 export type Pace = {
@@ -23,7 +23,7 @@ type Compared = { readonly deadMs: number; readonly aliveMs: number; readonly ra
 type Times = { readonly byDigest: number[]; readonly byTag: number[]; failed: number }
 
 /** Of each proxy; few enough that a busy machine keeps up: the question is how long one pull takes, not how many fit. */
-const REQUESTS_PER_SECOND = 200
+export const PULLS_PER_SECOND = 200
 const TICK_MS = 5
 const SETTLE_MS = 3_000
 const REFRESH_LIMIT_MS = 500
@@ -95,7 +95,7 @@ async function drive(
   const started = performance.now()
   let sent = 0
   while (performance.now() - started < forMs) {
-    const due = ((performance.now() - started) / 1000) * REQUESTS_PER_SECOND
+    const due = ((performance.now() - started) / 1000) * PULLS_PER_SECOND
     for (; sent < due; sent++) {
       const image = images[sent % images.length]
       if (image === undefined) break

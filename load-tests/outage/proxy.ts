@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, closeSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -27,16 +28,24 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const START_LIMIT_MS = 60_000
 const POLL_MS = 5
 
+type ProcessSettings = Omit<Settings, 'ports' | 'logLevel'> & {
+  /** As taskset lists them; default those of whoever starts it. */
+  readonly cores?: string
+}
+
 /** `node src/main.ts serve`, as an operator runs it. */
-export async function createProxyProcess(
+async function createProxyProcess(
   world: World,
   fronts: Fronts,
-  settings: Omit<Settings, 'ports' | 'logLevel'>,
+  { cores, ...settings }: ProcessSettings,
 ): Promise<Proxy> {
   const { directory } = settings
   const ports = { data: await freePort(), admin: await freePort() }
   const path = await writeConfiguration(world, fronts, { ...settings, ports, logLevel: 'info' })
   const logFile = join(directory, 'log')
+  const serve = [process.execPath, MAIN, 'serve', '--config', path]
+  // taskset becomes the program, so that the child is the proxy either way.
+  const [command = '', ...args] = cores === undefined ? serve : ['taskset', '--cpu-list', cores, ...serve]
   let child: ChildProcess | undefined
   return {
     dataDirectory: join(directory, 'data'),
@@ -45,7 +54,7 @@ export async function createProxyProcess(
     async start() {
       const output = openSync(logFile, 'a')
       const started = performance.now()
-      child = spawn(process.execPath, [MAIN, 'serve', '--config', path], {
+      child = spawn(command, args, {
         stdio: ['ignore', output, output],
         env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...world.env },
       })
@@ -64,6 +73,23 @@ export async function createProxyProcess(
       await exited
     },
     log: async () => linesOf(await readFile(logFile, 'utf8')),
+  }
+}
+
+/** A proxy of its own with ways of its own to the dependencies, and nothing left of it afterwards. */
+export async function withProxy<T>(
+  world: World,
+  settings: Omit<ProcessSettings, 'directory'>,
+  work: (own: { proxy: Proxy; fronts: Fronts }) => Promise<T>,
+): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-outage-'))
+  await using fronts: Fronts & AsyncDisposable = await world.openFronts()
+  const proxy = await createProxyProcess(world, fronts, { ...settings, directory })
+  try {
+    return await work({ proxy, fronts })
+  } finally {
+    await proxy.kill()
+    await rm(directory, { recursive: true, force: true })
   }
 }
 

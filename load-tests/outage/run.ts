@@ -1,15 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { cpus, loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { mapBounded } from '../../src/discover/map-bounded.ts'
 import { runBlackout, type Blackout } from './blackout.ts'
 import { openBudgetOf, runFirstStart, runWarm, type CellResult } from './cell.ts'
 import { FAULTS, type Fault } from './front.ts'
-import { measurePace, type Pace, type Paced } from './pace.ts'
-import { createProxyProcess } from './proxy.ts'
+import { measurePace, type Pace } from './pace.ts'
+import { withProxy } from './proxy.ts'
 import { deviationsOf, reportMarkdown, writeReport, type Results } from './report.ts'
-import { createWorld, DEPENDENCIES, type Dependency, type Fronts, type World } from './world.ts'
+import { createWorld, DEPENDENCIES, type Dependency, type World } from './world.ts'
 
 const USAGE = `node load-tests/outage/run.ts [--only tuf,rekor,kms,registry] [--faults refused,hanging,…] [--quick]
                 [--out docs/outages.md] [--commit ID]
@@ -71,29 +69,12 @@ function cellsOf({ dependencies, faults }: Options): readonly What[] {
   )
 }
 
-/** A proxy of its own with ways of its own to the dependencies, and nothing left of it afterwards. */
-async function withProxy<T>(
-  world: World,
-  openImagesMax: number,
-  work: (paced: Paced) => Promise<T>,
-): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), 'portcullis-outage-'))
-  await using fronts: Fronts & AsyncDisposable = await world.openFronts()
-  const proxy = await createProxyProcess(world, fronts, { directory, openImagesMax })
-  try {
-    return await work({ proxy, fronts })
-  } finally {
-    await proxy.kill()
-    await rm(directory, { recursive: true, force: true })
-  }
-}
-
 type Way = 'first' | 'warm'
 
 async function runCell(world: World, what: What, way: Way): Promise<CellResult> {
-  const budget = openBudgetOf(world, what, way === 'first' ? ['first'] : ['during', 'restart'])
+  const openImagesMax = openBudgetOf(world, what, way === 'first' ? ['first'] : ['during', 'restart'])
   const started = performance.now()
-  const result = await withProxy(world, budget, (paced) =>
+  const result = await withProxy(world, { openImagesMax }, (paced) =>
     (way === 'first' ? runFirstStart : runWarm)({ world, ...paced, ...what }),
   ).catch((error: unknown) => brokenOff(what, error))
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
@@ -112,8 +93,8 @@ function brokenOff(what: What, error: unknown): CellResult {
 
 async function runPaces(world: World, cells: readonly What[], isQuick: boolean): Promise<readonly Pace[]> {
   const forMs = isQuick ? 5_000 : 20_000
-  return await withProxy(world, 1, (alive) =>
-    withProxy(world, 1, async (dead) => {
+  return await withProxy(world, { openImagesMax: 1 }, (alive) =>
+    withProxy(world, { openImagesMax: 1 }, async (dead) => {
       const paces: Pace[] = []
       for (const what of cells) {
         // oxlint-disable-next-line no-await-in-loop -- what is timed runs alone
@@ -133,7 +114,9 @@ async function runBlackouts(world: World, times: number): Promise<readonly Black
   const results: Blackout[] = []
   for (let time = 0; time < times; time++) {
     // oxlint-disable-next-line no-await-in-loop -- what is timed runs alone
-    results.push(await withProxy(world, 1, ({ proxy, fronts }) => runBlackout(world, fronts, proxy)))
+    results.push(
+      await withProxy(world, { openImagesMax: 1 }, ({ proxy, fronts }) => runBlackout(world, fronts, proxy)),
+    )
   }
   return results
 }

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -148,13 +149,29 @@ export async function answers(url: string): Promise<boolean> {
   }
 }
 
+/**
+ * Below those that kernels give to outgoing connections of themselves (Linux from 32768, others from 49152): what was free a
+ * moment ago, or belongs to a program that is down, is nobody's by chance.
+ */
+const PORTS = { first: 15_000, end: 32_000 }
+const PORTS_TRIED = 50
+
 /** A port of 127.0.0.1 that was free a moment ago, for programs that cannot be asked to choose one and tell it. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
+  for (let tried = 0; tried < PORTS_TRIED; tried += 1) {
+    const port = randomInt(PORTS.first, PORTS.end)
+    if (await canListen(port)) return port
+  }
+  throw new Error(`no free port among ${PORTS_TRIED}`)
+}
+
+async function canListen(port: number): Promise<boolean> {
+  const server = createServer()
+  const listening = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+  })
+  if (!listening) return false
   server.close()
   await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+  return true
 }
