@@ -14,6 +14,7 @@ import { createStateStore } from '../src/store/state.ts'
 import type { RegistryClient } from '../src/upstream/types.ts'
 import type { Candidate } from '../src/verify/types.ts'
 import { createVerificationRunner, type VerificationRunner } from '../src/work/runner.ts'
+import { tableOf } from './measure.ts'
 import { annotated, descriptor, escaped, filled, manifest, plain, referrerList, registry } from './hostile.ts'
 
 const MIB = 1024 * 1024
@@ -274,9 +275,8 @@ export async function benchEventLoop(): Promise<void> {
     runner.parseManifest(warm, undefined, never()),
     runner.mergeReferrers([warm], undefined, never()),
   ]).catch(() => undefined)
-  const row = (name: string, ...cells: readonly string[]): void => {
-    process.stdout.write(`${name.padEnd(56)}${cells.map((cell) => cell.padStart(10)).join('')}\n`)
-  }
+  const line = tableOf(56, 10)
+  const row = (...cells: readonly string[]): void => void process.stdout.write(`${line(...cells)}\n`)
   row('event loop held at most', 'cpu ms', 'wall ms', 'took ms')
   const loads = [
     ...manifestLoads(),

@@ -1,73 +1,30 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bundleFromJSON, bundleToJSON, type SerializedBundle } from '@sigstore/bundle'
 import { TrustedRoot } from '@sigstore/protobuf-specs'
 import { toSignedEntity, toTrustMaterial, Verifier, type TrustMaterial } from '@sigstore/verify'
-import { digestOf } from '../src/oci/digest.ts'
 import { bundleJson } from '../src/testing/cosign-layer.ts'
-import { createSigstore, managedSigner, type Bundle, type Sigstore } from '../src/testing/sigstore.ts'
+import { createSigstore, type Sigstore } from '../src/testing/sigstore.ts'
 import { slsaStatement } from '../src/testing/statements.ts'
-import { publicKeyOf } from '../src/testing/verification.ts'
+import { bundleCandidate } from '../src/testing/verification.ts'
 import { parseTrustRoot } from '../src/trust/trust-root.ts'
 import type { Candidate } from '../src/verify/types.ts'
 import { verifyCandidate, type SubjectInput } from '../src/verify/verify.ts'
 import { createVerificationRunner } from '../src/work/runner.ts'
+import { ARTIFACT, IDENTITY, MANAGED_KEY, mintBundles, SUBJECT, type BundleKind } from './bundles.ts'
+import { quantile, tableOf, timeUs } from './measure.ts'
 
 /** How long the two verifiers are compared on one kind of bundle. */
 const MEASURE_MS = 3000
 const WARM_UP_MS = 700
 
-const ARTIFACT = Buffer.from(JSON.stringify({ schemaVersion: 2, config: {}, layers: [] }))
-const SUBJECT = digestOf(ARTIFACT)
-const REPOSITORY = 'https://github.com/o/r'
-const WORKFLOW = `${REPOSITORY}/.github/workflows/release.yml@refs/heads/main`
-const COMMIT = 'a'.repeat(40)
-/** The claims that every certificate for GitHub Actions carries. */
-const IDENTITY = {
-  subject: WORKFLOW,
-  issuer: 'https://token.actions.githubusercontent.com',
-  claims: {
-    2: 'push',
-    3: COMMIT,
-    4: 'release',
-    5: 'o/r',
-    6: 'refs/heads/main',
-    9: WORKFLOW,
-    10: COMMIT,
-    11: 'github-hosted',
-    12: REPOSITORY,
-    13: COMMIT,
-    14: 'refs/heads/main',
-    15: '123456789',
-    16: 'https://github.com/o',
-    17: '987654321',
-    18: WORKFLOW,
-    19: COMMIT,
-    20: 'push',
-    21: `${REPOSITORY}/actions/runs/1234567890/attempts/1`,
-    22: 'public',
-  },
-}
-const PAIR = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-
-type Case = { readonly kind: string; readonly bundle: Bundle }
-
-async function mintCases(sigstore: Sigstore): Promise<readonly Case[]> {
-  const statement = slsaStatement({ name: 'r.test/app', sha256: SUBJECT.slice('sha256:'.length) })
-  const keyless = sigstore.keyless(IDENTITY)
-  const managed = managedSigner(PAIR)
-  return [
-    { kind: 'keyless, message, Rekor v1', bundle: await sigstore.message(ARTIFACT, keyless) },
-    { kind: 'keyless, SLSA provenance, Rekor v1', bundle: await sigstore.dsse(statement, keyless) },
-    {
-      kind: 'keyless, provenance, v1 + timestamp',
-      bundle: await sigstore.dsse(statement, keyless, { timestamp: true }),
-    },
-    { kind: 'keyless, provenance, Rekor v2', bundle: await sigstore.dsse(statement, keyless, { log: 2 }) },
-    { kind: 'managed P-256 key, provenance, v1', bundle: await sigstore.dsse(statement, managed) },
-  ]
-}
+const KINDS: ReadonlyMap<BundleKind, string> = new Map([
+  ['message', 'keyless, message, Rekor v1'],
+  ['provenance', 'keyless, SLSA provenance, Rekor v1'],
+  ['stamped', 'keyless, provenance, v1 + timestamp'],
+  ['rekor-2', 'keyless, provenance, Rekor v2'],
+  ['key', 'managed P-256 key, provenance, v1'],
+])
 
 /** What a user of @sigstore/verify writes: the whole of its checks, none of those that it leaves out. */
 function verifyVanilla(text: string, material: TrustMaterial): void {
@@ -78,22 +35,6 @@ function verifyVanilla(text: string, material: TrustMaterial): void {
 function verifyOurs(candidate: Candidate, input: SubjectInput): void {
   const result = verifyCandidate(candidate, input)
   if (result.verified.length !== 1) throw new Error(result.failures[0]?.message ?? 'not verified')
-}
-
-function candidateOf(bytes: Buffer): Candidate {
-  const blob = digestOf(bytes)
-  return { form: 'bundle', source: { found: 'referrer', manifest: blob, blob }, bytes }
-}
-
-function timeUs(run: () => void): number {
-  const start = performance.now()
-  run()
-  return (performance.now() - start) * 1000
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 }
 
 const ROUND = { vanilla: 8, ours: 32 } as const
@@ -122,23 +63,20 @@ function compare(
   return results
 }
 
-function row(...cells: readonly (string | number)[]): string {
-  return cells
-    .map((cell, index) => (index === 0 ? String(cell).padEnd(38) : String(cell).padStart(14)))
-    .join('')
-}
+const row = tableOf(38, 14)
 
 async function benchSpeed(sigstore: Sigstore): Promise<void> {
   const json = sigstore.trustedRootJson()
   const root = parseTrustRoot('bench', json)
-  const publicKey = { publicKey: PAIR.publicKey, validFor: () => true }
+  const publicKey = { publicKey: MANAGED_KEY.key, validFor: () => true }
   const material = toTrustMaterial(TrustedRoot.fromJSON(JSON.parse(json)), () => publicKey)
-  const input = { subject: SUBJECT, artifact: ARTIFACT, roots: [root], keys: [publicKeyOf(PAIR.publicKey)] }
+  const input = { subject: SUBJECT, artifact: ARTIFACT, roots: [root], keys: [MANAGED_KEY] }
   console.log(row('verification of one bundle (median, us)', '@sigstore', 'ours', 'ours p99', 'ratio'))
-  for (const { kind, bundle } of await mintCases(sigstore)) {
-    const bytes = bundleJson(bundle)
+  const bundles = await mintBundles(sigstore)
+  for (const [kind, label] of KINDS) {
+    const bytes = bundleJson(bundles[kind])
     const text = bytes.toString('utf8')
-    const candidate = candidateOf(bytes)
+    const candidate = bundleCandidate(bytes)
     const { vanilla, ours } = compare(
       () => verifyVanilla(text, material),
       () => verifyOurs(candidate, input),
@@ -146,7 +84,7 @@ async function benchSpeed(sigstore: Sigstore): Promise<void> {
     const [theirs, mine] = [quantile(vanilla, 0.5), quantile(ours, 0.5)]
     console.log(
       row(
-        kind,
+        label,
         theirs.toFixed(0),
         mine.toFixed(0),
         quantile(ours, 0.99).toFixed(0),
@@ -216,7 +154,7 @@ async function benchEventLoop(sigstore: Sigstore): Promise<void> {
   const input = { subject: SUBJECT, roots: [parseTrustRoot('bench', sigstore.trustedRootJson())], keys: [] }
   const runner = createVerificationRunner()
   const never = new AbortController().signal
-  const good = candidateOf(
+  const good = bundleCandidate(
     bundleJson(
       await sigstore.dsse(slsaStatement({ name: 'a', sha256: SUBJECT.slice(7) }), sigstore.keyless(IDENTITY)),
     ),
@@ -231,7 +169,7 @@ async function benchEventLoop(sigstore: Sigstore): Promise<void> {
     { kind: '100 good bundles at once', candidates: Array.from({ length: 100 }, () => good) },
     ...(await hostileBundles(sigstore)).map(({ kind, bytes }) => ({
       kind,
-      candidates: [candidateOf(bytes)],
+      candidates: [bundleCandidate(bytes)],
     })),
   ]
   for (const { kind, candidates } of loads) {
