@@ -19,11 +19,18 @@ export function createConnections(options: Agent.Options): Connections {
     async request(request) {
       if (isDestroyed) throw new TypeError('the connections are closed')
       opening ??= open(options)
+      try {
+        await opening
+      } catch (error) {
+        // It may have been the moment: too many open files, say. The next request tries again.
+        opening = undefined
+        throw error
+      }
       return await (await opening).request(request)
     },
     async destroy() {
       isDestroyed = true
-      await (await opening)?.destroy()
+      await (await opening?.catch(() => undefined))?.destroy()
     },
   }
 }

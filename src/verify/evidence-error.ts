@@ -15,6 +15,11 @@ export class EvidenceError extends Error {
   }
 }
 
+/** Something of this program stands in the way, and not the evidence: nothing is known of it. */
+export class VerifierError extends Error {
+  override readonly name = 'VerifierError'
+}
+
 const QUOTE_LENGTH_MAX = 200
 
 /** Data from outside, short enough for a message. */
@@ -35,9 +40,10 @@ const LIBRARY_CODES: Readonly<Record<VerificationError['code'], FailureCode>> = 
   TIMESTAMP_ERROR: 'timestamp',
 }
 
-/** Anything thrown while hostile bytes were read or verified; what is not recognised is the bytes' fault. */
+/** Anything thrown while hostile bytes were read or verified; what is not recognised is the bytes' fault. Throws a VerifierError on. */
 export function toEvidenceError(error: unknown): EvidenceError {
   if (error instanceof EvidenceError) return error
+  if (error instanceof VerifierError) throw error
   if (error instanceof VerificationError) {
     const cause: unknown = error.cause
     const detail = cause instanceof Error ? `: ${cause.message}` : ''

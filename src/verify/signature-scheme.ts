@@ -2,6 +2,7 @@ import { constants, publicDecrypt, timingSafeEqual, verify, type KeyObject } fro
 import { createRequire } from 'node:module'
 import type * as Nist from '@noble/curves/nist.js'
 import type { DigestAlgorithm } from '../oci/digest.ts'
+import { VerifierError } from './evidence-error.ts'
 import { isAcceptedKey } from './public-key.ts'
 import type { KeyScheme } from './types.ts'
 
@@ -74,16 +75,16 @@ function rawPoint(key: KeyObject): Buffer {
   return Buffer.concat([Buffer.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')])
 }
 
-function verifyEcdsaDigest(digest: Buffer, key: KeyObject, signature: Buffer): boolean {
+function curveOf(key: KeyObject): (typeof Nist)['p256'] | undefined {
   const name = key.asymmetricKeyDetails?.namedCurve
-  if (name !== 'prime256v1' && name !== 'secp384r1' && name !== 'secp521r1') return false
+  if (name !== 'prime256v1' && name !== 'secp384r1' && name !== 'secp521r1') return undefined
   // Loaded here, because so few signatures need it that nobody's start should wait for it.
-  const nist: typeof Nist = load('@noble/curves/nist.js')
-  return nist[CURVES[name]].verify(signature, digest, rawPoint(key), {
-    prehash: false,
-    lowS: false,
-    format: 'der',
-  })
+  try {
+    const nist: typeof Nist = load('@noble/curves/nist.js')
+    return nist[CURVES[name]]
+  } catch (cause) {
+    throw new VerifierError('the code of elliptic curves cannot be loaded', { cause })
+  }
 }
 
 /** True where a signature by such a key can be checked against the digest of what was signed. */
@@ -101,8 +102,10 @@ export function verifyDigest(
   signature: Buffer,
   hash: DigestAlgorithm,
 ): boolean {
+  const curve = key.asymmetricKeyType === 'ec' ? curveOf(key) : undefined
   try {
-    if (key.asymmetricKeyType === 'ec') return verifyEcdsaDigest(digest, key, signature)
+    if (curve !== undefined)
+      return curve.verify(signature, digest, rawPoint(key), { prehash: false, lowS: false, format: 'der' })
     if (key.asymmetricKeyType !== 'rsa') return false
     const signed = publicDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, signature)
     return sameBytes(signed, Buffer.concat([DIGEST_INFO[hash], digest]))

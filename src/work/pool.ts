@@ -40,10 +40,16 @@ export function createPool(options: PoolOptions): Pool {
   let waking: Promise<void> | undefined
   let ready = 0
   const start = async (): Promise<Threads> => {
-    const threads = await startThreads(options)
-    threads.on('workerCreate', () => ready++)
-    threads.on('workerDestroy', () => ready--)
-    return threads
+    try {
+      const threads = await startThreads(options)
+      threads.on('workerCreate', () => ready++)
+      threads.on('workerDestroy', () => ready--)
+      return threads
+    } catch (cause) {
+      // It may have been the moment: too many open files, say. Whoever comes next tries again.
+      starting = undefined
+      throw new WorkError('crashed', 'the verification threads cannot be started', cause)
+    }
   }
   const wake = async (): Promise<void> => {
     try {
@@ -70,7 +76,7 @@ export function createPool(options: PoolOptions): Pool {
         throw workError(cause, signal, timeout)
       }
     },
-    close: async () => await (await starting)?.destroy(),
+    close: async () => await (await starting?.catch(() => undefined))?.destroy(),
   }
 }
 
