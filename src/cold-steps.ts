@@ -11,7 +11,7 @@ import type { Cause, Judgement, Mode } from './policy/types.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { InRing } from './rings/per-ring.ts'
 import { timed, type Timings } from './timings.ts'
-import type { ManifestSource } from './upstream/manifest-source.ts'
+import type { FetchedManifest, ManifestSource } from './upstream/manifest-source.ts'
 import { UpstreamError } from './upstream/types.ts'
 import { BudgetError, withinBudgets, type Waiting } from './verify-budget.ts'
 
@@ -50,6 +50,8 @@ export type Found = EpochVersions & {
   readonly cache: 'warm' | 'cold'
   /** A budget ended the wait, and not the deadline: there is still time for the bytes. */
   readonly isEarly?: boolean
+  /** Why nothing is judged; absent where something is. */
+  readonly cause?: Cause
 }
 
 /** Steps 3 to 7 where something has to be waited for, as long as who asks has patience. */
@@ -60,8 +62,16 @@ export class ColdSteps {
     this.#deps = deps
   }
 
-  /** Rejects with UpstreamError where there is nothing to judge. What is found is timed in `timings`. */
-  async find(asked: Asked, deadline: AbortSignal, timings: Timings = {}): Promise<Found> {
+  /**
+   * Rejects with UpstreamError where there is nothing to judge. What is found is timed in `timings`; `onWork` is told of
+   * work that may go on when nobody waits for it any more.
+   */
+  async find(
+    asked: Asked,
+    deadline: AbortSignal,
+    timings: Timings = {},
+    onWork: (work: Promise<unknown>) => void = () => undefined,
+  ): Promise<Found> {
     const { repository, reference, ring } = asked
     const { manifests, judge } = this.#deps
     const waiting = this.#waitingFor(asked, deadline)
@@ -71,9 +81,11 @@ export class ColdSteps {
       const resolving = timed('resolve', { ...this.#deps, timings }, () =>
         manifests.resolve(repository, reference),
       )
+      onWork(resolving)
       digest = await withinBudgets(resolving, waiting(undefined))
       // 4. fetch, 5. discover, 6. verify, 7. decide: once for all who ask, and remembered.
       const judging = judge.judge(repository, digest)
+      onWork(judging)
       return foundIn(await withinBudgets(judging, waiting(digest)), ring, this.#deps.inRing)
     } catch (error) {
       const cause = this.#causeOf(error, repository, digest)
@@ -88,8 +100,18 @@ export class ColdSteps {
         ring,
         cache: 'cold',
         isEarly,
+        cause,
       }
     }
+  }
+
+  /**
+   * The same once the bytes are there: what was ruled without them is held against them, for they tell what they are
+   * guilty of, and under which digest they may be revoked.
+   */
+  heldAgainst(manifest: FetchedManifest, asked: Asked, found: Found): Found {
+    const { digest, cause } = found
+    return cause === undefined ? found : { ...found, ...this.#undetermined(asked, digest, cause, manifest) }
   }
 
   /** Budgets count from the request on, whichever step takes the time. */
@@ -126,9 +148,9 @@ export class ColdSteps {
     { repository, ring }: Asked,
     digest: Digest | undefined,
     cause: Cause,
+    manifest = digest === undefined ? undefined : this.#deps.manifests.inMemory(repository, digest),
   ): EpochVersions & Pick<Found, 'judgement' | 'ruling'> {
-    const { judge, manifests, inRing } = this.#deps
-    const manifest = digest === undefined ? undefined : manifests.inMemory(repository, digest)
+    const { judge, inRing } = this.#deps
     const undetermined = judge.undetermined(repository, digest, cause, manifest)
     return { ...undetermined, ruling: inRing(undetermined.judgement, ring) }
   }

@@ -26,7 +26,10 @@ export type ExplainDeps = {
   readonly elapsed: () => number
 }
 
-/** What a pull would get, and why. Nothing is pulled, admitted, recorded or counted. */
+/**
+ * What a pull would get, and why. It is judged as for a pull, and what that finds out is remembered: the verdict, its
+ * evidence, that it was satisfied or refused. But it is no pull: nothing is served, let pass, recorded or counted as one.
+ */
 export type Explanation = {
   readonly image: string
   readonly digest: string | undefined
@@ -68,11 +71,18 @@ export function explainWarm(asked: Asked, deps: ExplainDeps): Explanation | unde
   return { ...explained, steps: { total: deps.elapsed() - start }, judgedIn: judged.timings }
 }
 
-/** The same for any image, with all that has to be asked for. Rejects with UpstreamError where there is nothing to judge. */
-export async function explainCold(asked: Asked, deps: ExplainDeps): Promise<Explanation> {
+/**
+ * The same for any image, with all that has to be asked for. `onWork` is told of work that may outlast the answer. Rejects
+ * with UpstreamError where there is nothing to judge.
+ */
+export async function explainCold(
+  asked: Asked,
+  deps: ExplainDeps,
+  onWork: (work: Promise<unknown>) => void,
+): Promise<Explanation> {
   const start = deps.elapsed()
   const timings: Timings = {}
-  const found = await deps.cold.find(asked, deps.deadline(), timings)
+  const found = await deps.cold.find(asked, deps.deadline(), timings, onWork)
   const explained = answerOf(asked, found, deps)
   return { ...explained, steps: { ...timings, ...found.judged?.timings, total: deps.elapsed() - start } }
 }

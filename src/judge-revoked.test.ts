@@ -55,6 +55,31 @@ suite('a digest that is revoked', () => {
     assert.equal(outcomeOf(judge.undetermined(APP, undefined, cause).judgement), 'serve')
   })
 
+  test('may be what is asked for by another digest: no stance lets that pass without its bytes', () => {
+    const { judge } = judging(epochOf(BY_KEY, OF_IMAGE))
+    const cause = { dependency: 'deadline', message: 'late' } as const
+    const bySha512 = digestOf(MANIFEST, 'sha512')
+    const { judgement } = judge.undetermined(APP, bySha512, cause)
+    assert.equal(outcomeOf(judgement), 'hold')
+    assert.deepEqual(judgement.results[0]?.verdict, { kind: 'undetermined', causes: [cause] })
+    const manifest = { digest: bySha512, bytes: MANIFEST, parsed: { ok: false, message: 'any' } } as const
+    assert.equal(outcomeOf(judge.undetermined(APP, bySha512, cause, manifest).judgement), 'refuse')
+    const harmless = { ...manifest, bytes: Buffer.from('harmless') }
+    const known = judge.undetermined(APP, bySha512, cause, harmless).judgement
+    assert.equal(
+      known.results.some(({ policy: name }) => name === 'incident'),
+      false,
+    )
+    for (const documents of [
+      [BY_KEY],
+      [BY_KEY, OF_WORKFLOW],
+      [BY_KEY, revoke(`{ digest: "${IMAGE}" }`, 'mode: off')],
+    ]) {
+      const other = judging(epochOf(...documents)).judge
+      assert.equal(outcomeOf(other.undetermined(APP, bySha512, cause).judgement), 'serve')
+    }
+  })
+
   test('is so by whichever digest it is pulled', async () => {
     const { ask, world } = judging(epochOf(BY_KEY, OF_IMAGE))
     const bySha512 = digestOf(MANIFEST, 'sha512')

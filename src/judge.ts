@@ -14,6 +14,7 @@ import {
   covered,
   endOf,
   imageOf,
+  isCanonical,
   isDetermined,
   isSatisfied,
   isServedSomewhere,
@@ -25,7 +26,7 @@ import { manifestReasons } from './manifest-reasons.ts'
 import { digestOf, type Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
 import { retiringIn, type RetiringKind } from './policy/retiring.ts'
-import { asksForEvidence } from './policy/revocation.ts'
+import { asksForEvidence, maybeRevokedBy } from './policy/revocation.ts'
 import type { Cause, ImageFacts, Judgement, Reason } from './policy/types.ts'
 import type { MissingCause } from './policy/verdict.ts'
 import { Progress } from './progress.ts'
@@ -168,7 +169,8 @@ export class Judge {
 
   /**
    * The judgement for an image that could not be judged. What its manifest, where it is at hand, is guilty of counts, and
-   * so does a revocation of its digest; `digest` is undefined where that is not known either.
+   * so does a revocation of its digest, and where only its bytes could tell, every one that may be; `digest` is undefined
+   * where that is not known either.
    */
   undetermined(
     repository: Repository,
@@ -181,7 +183,10 @@ export class Judge {
     const evidence = { ...NO_EVIDENCE, missing: [cause] }
     const image =
       manifest === undefined ? { ...repository, digest: digest ?? NO_DIGEST } : imageOf(repository, manifest)
-    return { ...versionsOf(epoch), judgement: this.#decide(epoch, image, evidence, reasons) }
+    const { results } = this.#decide(epoch, image, evidence, reasons)
+    const isKnown = manifest !== undefined || digest === undefined || isCanonical(digest)
+    const maybe = isKnown ? [] : maybeRevokedBy(epoch.revoking(repositoryName(image)), cause)
+    return { ...versionsOf(epoch), judgement: { results: [...maybe, ...results] } }
   }
 
   async #judge(question: Question, chain?: Chain): Promise<Judged> {

@@ -1,5 +1,5 @@
 import type { Epoch } from './epoch.ts'
-import { digestOf, digestParts } from './oci/digest.ts'
+import { digestOf, digestParts, type Digest } from './oci/digest.ts'
 import { repositoryName, type Repository } from './oci/reference.ts'
 import { revokedBy } from './policy/revocation.ts'
 import { inRing } from './policy/ring.ts'
@@ -79,8 +79,12 @@ export function oneOfEachKind(causes: readonly MissingCause[]): readonly Missing
 
 /** Under which revocations know it: by SHA-256, whichever digest it is pulled by. */
 export function imageOf({ registry, name }: Repository, { digest, bytes }: FetchedManifest): ImageFacts {
-  const isCanonical = digestParts(digest).algorithm === 'sha256'
-  return { registry, name, digest: isCanonical ? digest : digestOf(bytes) }
+  return { registry, name, digest: isCanonical(digest) ? digest : digestOf(bytes) }
+}
+
+/** Whether revocations know an image by this digest. */
+export function isCanonical(digest: Digest): boolean {
+  return digestParts(digest).algorithm === 'sha256'
 }
 
 /** Those that hit the image itself, whatever is known of it. */

@@ -5,6 +5,7 @@ import { Gate } from './gate.ts'
 import type { Judged } from './judge.ts'
 import { parseManifest } from './oci/manifest.ts'
 import { OpenBudget } from './open-budget.ts'
+import type { Budget } from './policy/patience.ts'
 import { inRing, type Ring } from './policy/ring.ts'
 import type { Cause, Judgement, RingModes, Verdict } from './policy/types.ts'
 import { Puller } from './pull.ts'
@@ -47,12 +48,26 @@ function judgedOf(judgement: Judgement): Judged {
   return { digest: IMAGE.digest, judgement, ...VERSIONS, ...rest }
 }
 
+type World = {
+  inMemory: FetchedManifest | undefined
+  undetermined: (cause: Cause, manifest?: FetchedManifest) => Judgement
+  /** All of them are over at once. */
+  budgets: readonly Budget[]
+  known: Judged | undefined
+  cold: Promise<Judged>
+  isHeldUp: boolean
+  isLate: boolean
+}
+
 function setUp() {
   const { state, clock } = openState()
   const now = () => new Date(clock.ms)
   const written = { decisions: 0, announced: 0 }
   const seen: PullSeen[] = []
-  const world: { known: Judged | undefined; cold: Promise<Judged>; isHeldUp: boolean; isLate: boolean } = {
+  const world: World = {
+    inMemory: MANIFEST,
+    undetermined: undeterminedBy,
+    budgets: [],
     known: undefined,
     cold: new Promise<Judged>(() => undefined),
     isHeldUp: false,
@@ -72,7 +87,7 @@ function setUp() {
     manifests: {
       believed: () => ({ digest: IMAGE.digest, holds: () => true }),
       resolve: async () => await Promise.resolve(IMAGE.digest),
-      inMemory: () => MANIFEST,
+      inMemory: () => world.inMemory,
       fetch: async () => await Promise.resolve(MANIFEST),
     },
     judge: {
@@ -82,7 +97,7 @@ function setUp() {
         return await world.cold
       },
       reconsider: () => undefined,
-      undetermined: (_, __, cause) => ({ ...VERSIONS, judgement: undeterminedBy(cause) }),
+      undetermined: (_, __, ...given) => ({ ...VERSIONS, judgement: world.undetermined(...given) }),
       isHeldUpByVerifying: () => world.isHeldUp,
       stepOf: () => 'discover',
     },
@@ -98,8 +113,8 @@ function setUp() {
     onPull: (pull) => seen.push(pull),
     modeOf: () => 'enforce',
     inRing,
-    patienceOf: () => ({ budgets: [], isLimited: false, isForShow: false }),
-    limit: () => assert.fail('there is no budget'),
+    patienceOf: () => ({ budgets: world.budgets, isLimited: world.budgets.length > 0, isForShow: true }),
+    limit: () => AbortSignal.abort(),
     elapsed: () => 0,
     metrics: createMetrics(),
   })
@@ -212,4 +227,23 @@ test('the limit of a ring holds what its neighbour is served', async () => {
   assert.equal((await pull('10.0.0.1', CAREFUL)).kind, 'hold')
   assert.equal((await pull('10.0.0.1', DEFAULT)).kind, 'serve')
   assert.equal((await pull('10.0.0.1', CAREFUL)).kind, 'hold')
+})
+
+test('what is ruled without its bytes is held against them before they leave', async () => {
+  const { pull, world, written, gate } = setUp()
+  world.inMemory = undefined
+  world.budgets = [{ policy: 'signed', ms: 100 }]
+  const seen = await pull('10.0.0.1', LAX)
+  assert.ok(seen.kind === 'serve')
+  assert.deepEqual([seen.manifest, seen.warnings.length], [MANIFEST, 1])
+  assert.ok(gate.admittedLately(APP, IMAGE.digest), 'its blobs need not wait for the verdict either')
+  assert.deepEqual(written, { decisions: 1, announced: 1 }, 'what would be held is on record')
+  const modes: RingModes = { fallback: 'enforce', byRing: new Map() }
+  world.undetermined = (cause, manifest) => {
+    const { results } = undeterminedBy(cause)
+    if (manifest === undefined) return { results }
+    return { results: results.map((one) => ({ ...one, modes, verdict: { kind: 'violated', reasons: [] } })) }
+  }
+  assert.equal((await pull('10.0.0.1', LAX)).kind, 'refuse')
+  assert.equal(written.decisions, 2, 'a refusal of what was seen is on record')
 })

@@ -38,7 +38,7 @@ export type PullRequest = Asked & {
 }
 
 /** A pull that was answered from memory, for who asks the same once more. */
-export type Again = {
+type Again = {
   /** Whether everything that the answer rests on is as it was: then it is the answer still. */
   readonly holds: () => boolean
   /** Counts it as a pull of its own. `client` as in PullRequest. */
@@ -48,7 +48,7 @@ export type Again = {
 export type PullAnswer =
   | {
       readonly kind: 'serve'
-      /** Undefined where the next one must be looked at anew. */
+      /** Absent where the next one must be looked at anew. */
       readonly again?: Again
       readonly manifest: FetchedManifest
       /** One line each: policies whose stance let it pass unjudged, and policies in observe mode that would have refused. */
@@ -106,15 +106,17 @@ export class Puller {
 
   async #pullCold(request: PullRequest): Promise<PullAnswer> {
     const signal = request.deadline()
-    const found = await this.#cold.find(request, signal)
-    const isHeld = enforce(found.ruling).kind === 'hold'
-    const manifest = isHeld ? await this.#manifestAtHand(request.repository, found, signal) : undefined
-    const concluded = this.#admitted(request, found, manifest) ?? this.#conclude(request.repository, found)
+    const { repository } = request
+    const first = await this.#cold.find(request, signal)
+    const manifest = await this.#manifestToRuleOn(repository, first, signal)
+    const found = manifest === undefined ? first : this.#cold.heldAgainst(manifest, request, first)
+    const concluded =
+      this.#admitted(request, found, manifest) ?? this.#conclude(repository, found, manifest !== undefined)
     // What is satisfied for the first time must be known after a crash.
     this.#deps.gate.flush()
     this.#told(request, found, concluded.kind)
     if (concluded.kind !== 'serve') return concluded
-    return { ...concluded, manifest: manifest ?? (await this.#manifestOf(request.repository, found, signal)) }
+    return { ...concluded, manifest: manifest ?? (await this.#manifestOf(repository, found, signal)) }
   }
 
   /** The same, where nothing has to be waited for: everything is in memory. */
@@ -147,8 +149,8 @@ export class Puller {
     this.#deps.onPull({ repository, reference, client, ring, isRead, judged, outcome, isServed })
   }
 
-  /** By what is known alone: an undetermined verdict holds. */
-  #conclude(repository: Repository, found: Found): Concluded {
+  /** By what is known alone: an undetermined verdict holds. `isSeen`: its bytes are at hand. */
+  #conclude(repository: Repository, found: Found, isSeen = false): Concluded {
     // 8. enforce: on every request, so that a change of mode counts at once.
     const outcome = enforce(found.ruling)
     const decision = this.#settle(repository, found, outcome)
@@ -159,7 +161,7 @@ export class Puller {
       return { kind: 'serve', warnings, decision, outcome, cache }
     }
     // 9. record: a refusal is durable before its first byte leaves. What was never seen is no fact about an image.
-    if (outcome.kind === 'refuse' && judged !== undefined) this.#deps.recorder.record(decision)
+    if (outcome.kind === 'refuse' && (isSeen || judged !== undefined)) this.#deps.recorder.record(decision)
     return { kind: outcome.kind, ...refusalMessage(outcome, decision.id), decision, outcome, cache }
   }
 
@@ -168,8 +170,8 @@ export class Puller {
   }
 
   /**
-   * By what the stance of each policy makes of an undetermined verdict; undefined where that is still a hold. Only bytes
-   * that are at hand are ever admitted, and an admission is on the disk before the first of them leaves.
+   * By what the stance of each policy, or mode observe, makes of an undetermined verdict; undefined where that is no serve.
+   * Only bytes that are at hand are ever admitted, and an admission is on the disk before the first of them leaves.
    */
   #admitted(request: PullRequest, found: Found, manifest?: FetchedManifest): Concluded | undefined {
     const { repository, client } = request
@@ -182,8 +184,8 @@ export class Puller {
     const decision = createDecision({ ...found, repository, digest, ring: ring.name }, ruling, outcome)
     const record = (): void => {
       // What was verified before is served from a broken disk too; what never was is not.
-      if (isVouchedFor(outcome)) this.#deps.recorder.note(decision)
-      else this.#deps.recorder.record(decision)
+      if (!isVouchedFor(outcome)) this.#deps.recorder.record(decision)
+      else if (admitted.length + outcome.warnings.length > 0) this.#deps.recorder.note(decision)
       this.#deps.recorder.announce(decision, found.judged?.timings ?? {})
     }
     let id: string
@@ -229,6 +231,19 @@ export class Puller {
     this.#deps.judge.reconsider(repository, closure.children)
   }
 
+  /** The bytes, where what they are or that they are there counts still; undefined where the ruling stands as it is. */
+  async #manifestToRuleOn(
+    repository: Repository,
+    found: Found,
+    signal: AbortSignal,
+  ): Promise<FetchedManifest | undefined> {
+    const { kind } = enforce(found.ruling)
+    if (found.judged !== undefined && kind !== 'hold') return undefined
+    return kind === 'serve'
+      ? await this.#manifestOf(repository, found, signal)
+      : await this.#manifestAtHand(repository, found, signal)
+  }
+
   /** The bytes of an image that nobody could judge, where they need no registry that may be what is missing. */
   async #manifestAtHand(
     repository: Repository,
@@ -248,17 +263,14 @@ export class Puller {
 
   /** In observe mode a verdict that is late or impossible delays nobody: bytes that are at hand are enough. */
   async #manifestOf(repository: Repository, found: Found, signal: AbortSignal): Promise<FetchedManifest> {
-    const { digest, judged, judgement, isEarly = false } = found
+    const { digest, judged, cause, isEarly = false } = found
     if (digest === undefined) throw new UpstreamError('unavailable', 'the tag could not be resolved')
     const manifest = this.#deps.manifests.inMemory(repository, digest)
     if (manifest !== undefined) return manifest
     if (judged !== undefined) return await this.#deps.manifests.fetch(repository, digest)
     // A budget is about the verdict: the bytes have as long as the pull.
     if (isEarly) return await inTime(this.#deps.manifests.fetch(repository, digest), signal)
-    const causes = judgement.results.flatMap(({ verdict }) =>
-      verdict.kind === 'undetermined' ? verdict.causes : [],
-    )
-    throw new UpstreamError('unavailable', causes[0]?.message ?? 'the manifest could not be had')
+    throw new UpstreamError('unavailable', cause?.message ?? 'the manifest could not be had')
   }
 }
 

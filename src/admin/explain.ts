@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { Asked } from '../cold-steps.ts'
-import { explainCold, explainWarm, type ExplainDeps } from '../explain.ts'
+import { explainCold, explainWarm, type ExplainDeps, type Explanation } from '../explain.ts'
 import { serverTiming } from '../http/server-timing.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
 import { parseImageReference } from '../oci/reference.ts'
@@ -13,15 +13,16 @@ export type ExplainRoutesDeps = ExplainDeps & {
   readonly rings: readonly Ring[]
 }
 
-/** Each costs as much as a cold pull, and pulls come first. */
+/** Each costs as much as a cold pull until its work has ended, whoever waits for it still; and pulls come first. */
 const COLD_MAX = 4
 const RETRY_AFTER_SECONDS = 1
 const PARAMETERS: ReadonlySet<string> = new Set(['image', 'ring'])
 
 /**
  * Route of the admin listener: GET /explain?image=NAME[&ring=NAME] tells what a pull would get, policy by policy, why, and
- * how long each step took (`Server-Timing`). Caches are used and filled as by a pull; nothing else comes of it. 400 with
- * what is wrong, 429 while too many are under way, and what a pull would get where there is nothing to judge.
+ * how long each step took (`Server-Timing`). It is judged as for a pull and that is remembered, but it is no pull
+ * (explain.ts). 400 with what is wrong, 429 while too many are under way, and what a pull would get where there is nothing
+ * to judge.
  */
 export function createExplainRoutes(
   deps: ExplainRoutesDeps,
@@ -33,25 +34,30 @@ export function createExplainRoutes(
     const asked = askedIn(new URL(context.req.url).searchParams, deps.rings)
     if (typeof asked === 'string') return context.json({ error: asked }, 400)
     const warm = explainWarm(asked, deps)
-    if (warm === undefined && running >= COLD_MAX) {
+    if (warm !== undefined) return explained(warm)
+    if (running >= COLD_MAX) {
       const error = `${COLD_MAX} images are being explained already; ask again in a second`
       return context.json({ error }, 429, { 'retry-after': String(RETRY_AFTER_SECONDS) })
     }
     running += 1
+    const work: Promise<unknown>[] = []
     try {
-      const explanation = warm ?? (await explainCold(asked, deps))
-      const { steps, cache } = explanation
-      const headers = { 'server-timing': serverTiming(steps, cache), 'cache-control': 'no-store' }
-      return context.json(explanation, 200, headers)
+      return explained(await explainCold(asked, deps, (one) => work.push(one)))
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
       const { status } = upstreamFailureAnswer(error, 'manifest')
       return Response.json({ error: error.message }, { status })
     } finally {
-      running -= 1
+      void Promise.allSettled(work).then(() => (running -= 1))
     }
   })
   return app
+}
+
+function explained(explanation: Explanation): Response {
+  const { steps, cache } = explanation
+  const headers = { 'server-timing': serverTiming(steps, cache), 'cache-control': 'no-store' }
+  return Response.json(explanation, { headers })
 }
 
 /** What is asked, or what is wrong with it. */

@@ -29,10 +29,22 @@ const UNREAD = '(too large to be read)'
 export function revokedBy(revocations: readonly Revocation[], known: Known): readonly PolicyResult[] {
   return revocations.flatMap((revocation) => {
     const verdict = revocation.mode === 'off' ? undefined : verdictOf(revocation, known)
-    if (verdict === undefined) return []
-    const { name, version, mode, modes, runbook } = revocation
-    return [{ policy: name, version, mode, modes, stance: 'closed', runbook, verdict }]
+    return verdict === undefined ? [] : [resultOf(revocation, verdict)]
   })
+}
+
+/**
+ * Undetermined for every revocation that names digests: it may hit an image whose SHA-256 digest nobody knows yet, and no
+ * stance lets that pass.
+ */
+export function maybeRevokedBy(revocations: readonly Revocation[], cause: Cause): readonly PolicyResult[] {
+  return revocations
+    .filter(({ mode, denials }) => mode !== 'off' && denials.some(({ kind }) => kind === 'digest'))
+    .map((revocation) => resultOf(revocation, { kind: 'undetermined', causes: [cause] }))
+}
+
+function resultOf({ name, version, mode, modes, runbook }: Revocation, verdict: Verdict): PolicyResult {
+  return { policy: name, version, mode, modes, stance: 'closed', runbook, verdict }
 }
 
 /** Whether evidence must be looked at to know whether it hits. */

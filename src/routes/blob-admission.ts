@@ -46,13 +46,13 @@ export async function admitBlob(
   if (deps.state.isManifest(digest)) return denied(404, 'a manifest is not served as a blob')
   if (!isEnforced(asker, deps)) return { kind: 'image', vouched: false }
   const images = await bestOf(asker, deps.state.parentsOfBlob(repository, digest), deps)
-  if (images?.kind === 'serve') return { kind: 'image', vouched: isVouchedFor(images) }
+  if (images?.outcome.kind === 'serve') return { kind: 'image', vouched: images.isVouched }
   // Signatures and attestations are let through without a policy, so what they name must be looked at.
   const evidence = await bestOf(asker, deps.state.evidenceParentsOfBlob(repository, digest), deps)
-  if (evidence?.kind === 'serve') return { kind: 'evidence' }
-  if (images?.kind === 'hold')
+  if (evidence?.outcome.kind === 'serve') return { kind: 'evidence' }
+  if (images?.outcome.kind === 'hold')
     return denied(503, 'the image that this blob belongs to cannot be verified now; retry later')
-  if (images?.kind === 'refuse')
+  if (images?.outcome.kind === 'refuse')
     return denied(403, 'the image that this blob belongs to is blocked; pull the image to see why')
   return denied(404, 'no image that was let through from this repository names this blob')
 }
@@ -72,7 +72,7 @@ export function admitBlobNow(
   if (!isEnforced(asker, deps)) return state.hasBlob(repository, digest) ? {} : undefined
   const { served } = knownOf(asker, state.parentsOfBlob(repository, digest), deps)
   if (served === undefined) return undefined
-  const isMember = isVouchedFor(served.outcome) || state.hasBlob(repository, digest)
+  const isMember = served.isVouched || state.hasBlob(repository, digest)
   return isMember ? { holds: served.holds } : undefined
 }
 
@@ -80,8 +80,10 @@ function isEnforced({ repository, ring }: Asker, { modeOf }: Pick<BlobAdmissionD
   return modeOf(repositoryName(repository), ring) === 'enforce'
 }
 
-type Served = {
-  readonly outcome: Extract<Outcome, { kind: 'serve' }>
+/** What a manifest that names the blob gets, and whether a policy is content with it. */
+type Parent = { readonly outcome: Outcome; readonly isVouched: boolean }
+
+type Served = Parent & {
   /** Whether it is still the outcome; absent where it follows from more than the judgement. */
   readonly holds: (() => boolean) | undefined
 }
@@ -89,7 +91,7 @@ type Served = {
 type Known = {
   /** The best of those that let it out. */
   readonly served: Served | undefined
-  readonly outcomes: readonly Outcome[]
+  readonly others: readonly Parent[]
   /** Manifests of which nothing is known. */
   readonly unknown: readonly Digest[]
 }
@@ -99,7 +101,7 @@ function knownOf(
   parents: readonly Digest[],
   { judge, gate, inRing }: Pick<BlobAdmissionDeps, 'judge' | 'gate' | 'inRing'>,
 ): Known {
-  const outcomes: Outcome[] = []
+  const others: Parent[] = []
   const served: Served[] = []
   const unknown: Digest[] = []
   for (const parent of parents) {
@@ -109,13 +111,31 @@ function knownOf(
       unknown.push(parent)
       continue
     }
-    const outcome = gate.peek(repository, parent, inRing(judgement, ring))
-    outcomes.push(outcome)
-    if (outcome.kind !== 'serve') continue
+    const found = parentOf(repository, parent, inRing(judgement, ring), gate)
+    const { outcome } = found
+    if (outcome.kind !== 'serve') {
+      others.push(found)
+      continue
+    }
     // What a stance let pass depends on outages and budgets too.
-    served.push({ outcome, holds: outcome.admitted.length === 0 ? standing?.holds : undefined })
+    served.push({ ...found, holds: outcome.admitted.length === 0 ? standing?.holds : undefined })
   }
-  return { served: served.find(({ outcome }) => isVouchedFor(outcome)) ?? served[0], outcomes, unknown }
+  return { served: served.find(({ isVouched }) => isVouched) ?? served[0], others, unknown }
+}
+
+/** Where revocations alone are enforced and none hits, nobody has said that what the manifest names belongs to it. */
+function parentOf(
+  repository: Repository,
+  parent: Digest,
+  ruling: Judgement,
+  gate: BlobAdmissionDeps['gate'],
+): Parent {
+  const outcome = gate.peek(repository, parent, ruling)
+  if (outcome.kind !== 'serve' || !isVouchedFor(outcome)) return { outcome, isVouched: false }
+  const isSatisfied = ruling.results.some(
+    ({ mode, verdict }) => mode === 'enforce' && verdict.kind === 'satisfied',
+  )
+  return { outcome, isVouched: isSatisfied || outcome.admitted.length > 0 }
 }
 
 /** The best outcome of any of the manifests. Those already judged are asked first, and only a few of the others. */
@@ -123,20 +143,20 @@ async function bestOf(
   asker: Asker,
   parents: readonly Digest[],
   deps: BlobAdmissionDeps,
-): Promise<Outcome | undefined> {
-  const { served, outcomes, unknown } = knownOf(asker, parents, deps)
-  if (served !== undefined) return served.outcome
+): Promise<Parent | undefined> {
+  const { served, others, unknown } = knownOf(asker, parents, deps)
+  if (served !== undefined) return served
   const { repository, ring } = asker
-  const found = [...outcomes]
+  const found = [...others]
   const signal = deps.deadline()
   for (const parent of unknown.slice(0, PARENTS_JUDGED_MAX)) {
     // oxlint-disable-next-line no-await-in-loop -- the first that admits is enough
     const judgement = await judgementOf(repository, parent, signal, deps)
-    const outcome = deps.gate.peek(repository, parent, deps.inRing(judgement, ring))
-    if (outcome.kind === 'serve') return outcome
-    found.push(outcome)
+    const one = parentOf(repository, parent, deps.inRing(judgement, ring), deps.gate)
+    if (one.outcome.kind === 'serve') return one
+    found.push(one)
   }
-  return found.find(({ kind }) => kind === 'hold') ?? found[0]
+  return found.find(({ outcome }) => outcome.kind === 'hold') ?? found[0]
 }
 
 /** A manifest that cannot be had or judged now must not hide another one that admits the blob. */

@@ -154,4 +154,33 @@ suite('what is not answered', () => {
     for (const { status } of await Promise.all(under)) assert.equal(status, 404)
     assert.equal((await explain(harness, imageOf(harness, 'enforced/app-5:v1'))).status, 404)
   })
+
+  test('nor while their work goes on for which nobody waits any more', async () => {
+    await using harness = await startHarness()
+    await harness.editPolicies((text) =>
+      text.replaceAll('"mode":"observe"', '"mode":"observe","verifyBudget":"100ms"'),
+    )
+    await harness.restart()
+    const slow = gate()
+    harness.registry.behave(async ({ url }) => {
+      if (url.includes('/referrers/')) await slow.opened
+      return undefined
+    })
+    for (let index = 0; index < 4; index++) {
+      const name = `observed/app-${index}`
+      publish(harness, { repository: name, image: uniqueImage(name) })
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const told = await explain(harness, imageOf(harness, `${name}:v1`))
+      assert.match(String(jsonOf(told)['messages']), /no verdict within 100 ms/)
+    }
+    const fifth = imageOf(harness, 'observed/app-5:v1')
+    assert.equal((await explain(harness, fifth)).status, 429)
+    slow.open()
+    let { status } = await explain(harness, fifth)
+    for (let tries = 0; tries < 1_000 && status === 429; tries++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      status = (await explain(harness, fifth)).status
+    }
+    assert.equal(status, 404)
+  })
 })
