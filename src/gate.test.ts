@@ -199,3 +199,17 @@ test('what a ring without that policy is served ends no refusal', () => {
   gate.noteServed(APP, INDEX, judged('satisfied'))
   assert.equal(admittedBy(gate.outcome(APP, INDEX, judged('undetermined', 'open'))), 'open')
 })
+
+test('where the disk does not say how many images wait, what was told last counts on', (context) => {
+  const { gate, pull, events, budget } = setUp()
+  const counts = () => events.flatMap((event) => (event.kind === 'waiting' ? [event.count] : []))
+  const broken = context.mock.getter(budget, 'waiting', () => {
+    throw new StoreError('unavailable', 'disk I/O error')
+  })
+  assert.equal(admittedBy(pull(INDEX, judged('undetermined'))), 'open', 'it is on the disk')
+  gate.countWaiting()
+  assert.deepEqual(counts(), [0])
+  broken.mock.restore()
+  gate.countWaiting()
+  assert.deepEqual(counts(), [0, 1])
+})

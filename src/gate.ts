@@ -7,6 +7,7 @@ import type { Finding, NoRoom, OpenBudget } from './open-budget.ts'
 import { enforce } from './policy/decide.ts'
 import type { Ring } from './policy/ring.ts'
 import type { Admission, Judgement, Outcome } from './policy/types.ts'
+import { StoreError } from './store/error.ts'
 import type { StateStore, StoredAdmission } from './store/types.ts'
 import type { VerifiedBefore } from './verified-before.ts'
 
@@ -49,6 +50,7 @@ export type AdmittedPull = {
   readonly digest: Digest
   /** As it is for all rings. */
   readonly judgement: Judgement
+  /** Empty where no policy that is enforced was asked. */
   readonly admitted: readonly Admission[]
   /** Id of the decision. */
   readonly decision: string
@@ -120,7 +122,8 @@ export class Gate {
 
   /**
    * Records the admission durably, and tells of it: once a minute for each client and image. Returns the decision that
-   * is on record. `record` writes the decision itself. Throws StoreError: then nothing may leave.
+   * is on record. `record` writes the decision itself, where there is room for what it lets pass. Throws StoreError: then
+   * nothing may leave.
    */
   admit(pulled: AdmittedPull, record: () => void): string {
     const { repository, digest, judgement, admitted, decision, client, ring } = pulled
@@ -135,13 +138,14 @@ export class Gate {
     const teller = `${keyOf(repository, digest)} ${ring.name} ${client} ${opened.join()} ${epoch}`
     let told = this.#told.get(teller)
     if (!isRecorded || told === undefined || Math.abs(nowMs - told.atMs) >= REPEAT_MS) {
-      record()
-      if (opened.length > 0) {
-        budget.admit({ repository, digest: image ?? digest, policies: opened, decision, client })
-        onEvent({ kind: 'waiting', count: budget.waiting })
+      if (opened.length === 0) record()
+      else {
+        budget.admit({ repository, digest: image ?? digest, policies: opened, decision, client }, record)
+        this.countWaiting()
       }
       this.#told.set(teller, (told = { atMs: nowMs, decision }))
-      onEvent({ kind: 'admitted', repository, digest, admitted, decision, client })
+      // What only observes has let nothing pass.
+      if (admitted.length > 0) onEvent({ kind: 'admitted', repository, digest, admitted, decision, client })
     }
     this.#lately.set(keyOf(repository, digest), { judgement, epoch, untilMs: nowMs + LATELY_MS })
     return told.decision
@@ -186,12 +190,23 @@ export class Gate {
     onEvent({ kind: 'judged', admission, finding })
     budget.close(admission, finding)
     this.#lately.delete(keyOf(admission.repository, admission.digest))
-    onEvent({ kind: 'waiting', count: budget.waiting })
+    this.countWaiting()
   }
 
-  /** Tells how many images wait to be judged: where other processes admit them, too, nobody else does. */
+  /**
+   * Tells how many images wait to be judged: where other processes admit them, too, nobody else does. What was told last
+   * counts on where the disk does not say.
+   */
   countWaiting(): void {
-    this.#deps.onEvent({ kind: 'waiting', count: this.#deps.budget.waiting })
+    const { budget, onEvent } = this.#deps
+    let count: number
+    try {
+      count = budget.waiting
+    } catch (error) {
+      if (error instanceof StoreError) return
+      throw error
+    }
+    onEvent({ kind: 'waiting', count })
   }
 
   /** Writes what has only been noted in memory. To be called every few seconds. */

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import type { Digest } from './oci/digest.ts'
 import { OpenBudget } from './open-budget.ts'
 import { StoreError } from './store/error.ts'
-import { openTwice } from './store/testing/shared.ts'
 import { digest, openState, refuseWrites, repository } from './store/testing/state.ts'
-import { newDirectory } from './testing/content-store.ts'
 
 const APP = repository('acme/app')
 const ELSEWHERE = { registry: 'quay.io', name: 'acme/app' }
@@ -232,82 +230,4 @@ test('a refusal on the disk counts, however many there were since', () => {
   for (let index = 0; index < 10_001; index++) budget.refuse(APP, digest(`other ${index}`))
   assert.equal(budget.noRoomFor(APP, ONE), 'refused')
   assert.ok(!budget.isAdmitted(APP, ONE))
-})
-
-type Process = {
-  readonly budget: OpenBudget
-  readonly told: string[]
-  admit(image: Digest): void
-  close(image: Digest): void
-}
-
-/** Two processes over one disk, with a budget of two images. */
-async function setUpTwo(context: TestContext): Promise<readonly [Process, Process]> {
-  const [one, two] = openTwice(await newDirectory(context))
-  context.after(() => [one, two].forEach(({ state }) => state.close()))
-  const processOf = ({ state, shared, clock }: typeof one): Process => {
-    const told: string[] = []
-    const onJudged = (_: unknown, image: Digest, kind: string) => void told.push(`${kind} ${image}`)
-    const now = () => new Date(clock.ms)
-    const budget = new OpenBudget({
-      state,
-      now,
-      openImagesMax: 2,
-      openForMs: 10 * MINUTE,
-      others: { ...shared, onJudged },
-    })
-    return {
-      budget,
-      told,
-      admit: (image) =>
-        budget.admit({
-          repository: APP,
-          digest: image,
-          policies: ['signed'],
-          decision: 'd1',
-          client: '10.0.0.1',
-        }),
-      close(image) {
-        const admission = state.openAdmissions().find((other) => other.digest === image)
-        assert.ok(admission)
-        budget.close(admission, { at: now(), verdict: 'violated', reason: 'a reason' })
-      },
-    }
-  }
-  return [processOf(one), processOf(two)]
-}
-
-test('what one process lets pass counts for the other, and so does what it turned out to be', async (context) => {
-  const [one, two] = await setUpTwo(context)
-  one.admit(ONE)
-  assert.ok(two.budget.isAdmitted(APP, ONE))
-  two.admit(TWO)
-  assert.deepEqual([one.budget.noRoomFor(APP, THREE), two.budget.noRoomFor(APP, THREE)], ['images', 'images'])
-  assert.deepEqual([one.budget.waiting, two.budget.waiting], [2, 2])
-  one.close(ONE)
-  assert.ok(!two.budget.isAdmitted(APP, ONE))
-  assert.equal(two.budget.noRoomFor(APP, ONE), 'refused')
-  assert.equal(two.budget.waiting, 1)
-})
-
-test('the last of the budget is not spent twice, however it was found to be there', async (context) => {
-  const [one, two] = await setUpTwo(context)
-  one.admit(ONE)
-  assert.deepEqual([one.budget.noRoomFor(APP, TWO), two.budget.noRoomFor(APP, THREE)], [undefined, undefined])
-  one.admit(TWO)
-  assert.throws(() => two.admit(THREE), StoreError)
-  assert.ok(!two.budget.isAdmitted(APP, THREE))
-  two.admit(TWO)
-})
-
-test('what one process judges the others are told, and they tell nobody', async (context) => {
-  const [one, two] = await setUpTwo(context)
-  one.budget.refuse(APP, ONE)
-  two.budget.hear(APP, ONE, 'refused')
-  assert.equal(two.budget.noRoomFor(APP, ONE), 'refused')
-  one.budget.forgive(APP, ONE)
-  two.budget.hear(APP, ONE, 'forgiven')
-  assert.equal(two.budget.noRoomFor(APP, ONE), undefined)
-  one.budget.forgive(APP, ONE)
-  assert.deepEqual([one.told, two.told], [[`refused ${ONE}`, `forgiven ${ONE}`], []])
 })

@@ -59,6 +59,8 @@ export class OpenBudget {
   readonly #outages = new Map<string, Outage>()
   /** Of the admissions that are known here. */
   #stamp: string | undefined
+  /** Ids of admissions that are known here to be violated: what was forgiven since is not refused again for them. */
+  #violated = new Set<number>()
 
   constructor(deps: OpenBudgetDeps) {
     this.#deps = deps
@@ -73,17 +75,33 @@ export class OpenBudget {
     const admissions = unsorted.toSorted((a, b) => a.firstAt.getTime() - b.firstAt.getTime())
     for (const [registry, own] of Map.groupBy(admissions, ({ repository }) => repository.registry))
       this.#outages.set(registry, lastOutage(own, openForMs))
-    for (const { repository, digest, finding } of admissions) {
-      if (finding?.verdict === 'violated') this.#refused.set(keyOf(repository, digest), true)
+    const violated = admissions.filter(({ finding }) => finding?.verdict === 'violated')
+    for (const { id, repository, digest } of violated) {
+      if (!this.#violated.has(id)) this.#refused.set(keyOf(repository, digest), true)
     }
+    this.#violated = new Set(violated.map(({ id }) => id))
   }
 
   /** What others have admitted or closed meanwhile. Throws StoreError. */
   #catchUp(): void {
     const stamp = this.#deps.others?.admissionsStamp()
     if (stamp === this.#stamp) return
-    this.#stamp = stamp
     this.#load()
+    this.#stamp = stamp
+  }
+
+  /** Durable when it returns; what is known here must not change before. Throws what `work` throws, and StoreError. */
+  #write<T>(work: () => T): T {
+    const { others } = this.#deps
+    if (others === undefined) return work()
+    // Nearly all of what others have written is read before they have to wait.
+    this.#catchUp()
+    const [result, stamp] = others.exclusively(() => {
+      this.#catchUp()
+      return [work(), others.admissionsStamp()] as const
+    })
+    this.#stamp = stamp
+    return result
   }
 
   /** Images that were let pass and wait to be judged. */
@@ -121,27 +139,23 @@ export class OpenBudget {
   }
 
   /**
-   * Durable before it returns, and only then spent. One record an image and outage. Throws StoreError, also where another
-   * process has spent the last of it meanwhile.
+   * Durable before it returns, and only then spent; `record` writes what else must be on the disk by then, once there is
+   * room. One record an image and outage. Throws StoreError, also where another process has spent the last of it meanwhile.
    */
-  admit(admission: Omit<OpenAdmission, 'at'>): void {
-    const { others } = this.#deps
-    if (others === undefined) return this.#admit(admission)
-    others.exclusively(() => {
-      const why = this.noRoomFor(admission.repository, admission.digest)
-      if (why !== undefined) throw new StoreError('full', `no room in the budget of stance open: ${why}`)
-      this.#admit(admission)
-    })
-  }
-
-  #admit(admission: Omit<OpenAdmission, 'at'>): void {
+  admit(admission: Omit<OpenAdmission, 'at'>, record: () => void = () => undefined): void {
     const { repository, digest } = admission
-    const at = this.#deps.now()
     const key = keyOf(repository, digest)
-    const known = this.#current(repository)?.images.get(key)
-    const isKnown = known !== undefined && known.verdict === undefined
-    const spent = isKnown ? known : { decision: admission.decision, atMs: at.getTime(), verdict: undefined }
-    this.#deps.state.admitOpen({ ...admission, decision: spent.decision, at })
+    const at = this.#deps.now()
+    const spent = this.#write(() => {
+      const why = this.#deps.others === undefined ? undefined : this.noRoomFor(repository, digest)
+      if (why !== undefined) throw new StoreError('full', `no room in the budget of stance open: ${why}`)
+      const known = this.#current(repository)?.images.get(key)
+      const isKnown = known !== undefined && known.verdict === undefined
+      const next = isKnown ? known : { decision: admission.decision, atMs: at.getTime(), verdict: undefined }
+      record()
+      this.#deps.state.admitOpen({ ...admission, decision: next.decision, at })
+      return next
+    })
     const outage = this.#current(repository) ?? { startedAtMs: undefined, images: new Map<string, Spent>() }
     outage.startedAtMs ??= at.getTime()
     outage.images.set(key, spent)
@@ -150,10 +164,12 @@ export class OpenBudget {
 
   /** What an admission turned out to be. Durable. The last one ends the outage. Throws StoreError. */
   close({ id, repository, digest }: StoredAdmission, finding: Finding): void {
-    this.#deps.state.closeAdmission(id, finding)
+    this.#write(() => this.#deps.state.closeAdmission(id, finding))
     const image = this.#outages.get(repository.registry)?.images.get(keyOf(repository, digest))
     if (image !== undefined) image.verdict = finding.verdict
-    if (finding.verdict === 'violated') this.refuse(repository, digest)
+    if (finding.verdict !== 'violated') return
+    this.#violated.add(id)
+    this.refuse(repository, digest)
   }
 
   /** Whether an admission waits for so long that it holds no outage open any more. */
@@ -174,6 +190,7 @@ export class OpenBudget {
   }
 
   forgive(repository: Repository, digest: Digest): void {
+    this.#catchUpIfPossible()
     if (this.#refused.delete(keyOf(repository, digest)))
       this.#deps.others?.onJudged(repository, digest, 'forgiven')
   }
@@ -181,8 +198,18 @@ export class OpenBudget {
   /** What another process has found out. */
   hear(repository: Repository, digest: Digest, kind: 'refused' | 'forgiven'): void {
     const key = keyOf(repository, digest)
-    if (kind === 'refused') this.#refused.set(key, true)
-    else this.#refused.delete(key)
+    if (kind === 'refused') return void this.#refused.set(key, true)
+    this.#catchUpIfPossible()
+    this.#refused.delete(key)
+  }
+
+  /** Before something is forgiven: a violation that is read only afterwards would count as a later one. */
+  #catchUpIfPossible(): void {
+    try {
+      this.#catchUp()
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+    }
   }
 
   #current({ registry }: Repository): Outage | undefined {

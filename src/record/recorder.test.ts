@@ -56,3 +56,12 @@ test('a refusal that cannot be recorded throws; what is served all the same does
   assert.throws(() => recorder.record(decision), /disk full/)
   recorder.note(decision)
 })
+
+test('what was rolled back with the admission that it is about is written again', () => {
+  const { disk, decision, recorder } = setUp()
+  recorder.record(decision)
+  disk.rows.clear()
+  recorder.unrecorded(decision, new Error('disk full'))
+  recorder.record(decision)
+  assert.deepEqual([...disk.rows.values()], [1])
+})

@@ -82,6 +82,8 @@ export function createRecorder(deps: {
       }
     },
     unrecorded(decision, error) {
+      // It may have been written in a transaction that came to nothing.
+      repeats.delete(decisionKey(decision))
       const message = 'held, because the admission cannot be recorded'
       deps.log.error({ event: 'store', err: error, decision: decision.id }, message)
     },

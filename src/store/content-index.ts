@@ -10,7 +10,8 @@ export type ContentIndex = {
   add(digest: Digest, size: number): void
   /** As add, for a file that was found without an entry; does nothing where there is one. */
   adopt(digest: Digest, size: number, usedAt: Date): void
-  remove(digest: Digest): void
+  /** For a file that was removed: does nothing where another process has put it again meanwhile. */
+  remove(digest: Digest, isGone: () => boolean): void
   totalBytes(): number
   files(): number
   /** By the uses that were flushed. */
@@ -38,10 +39,14 @@ export function createContentIndex(database: Database, now: () => Date): Content
     return row === undefined ? undefined : integerOf(row, 'size')
   }
 
-  function drop(digest: string): void {
-    const size = sizeOf(digest)
+  /** Nobody adds an entry while this looks: who puts the file in its place adds it afterwards. */
+  function drop(digest: string, isGone: () => boolean = () => true): void {
+    const size = inTransaction(database, () => {
+      const known = isGone() ? sizeOf(digest) : undefined
+      if (known !== undefined) remove.run(digest)
+      return known
+    })
     if (size === undefined) return
-    remove.run(digest)
     uses.delete(digest)
     bytes.add(-size)
     files.add(-1)

@@ -14,42 +14,18 @@ import {
   type Files,
 } from './content-files.ts'
 import { createContentIndex, type ContentIndex } from './content-index.ts'
+import type { ContentStoreOptions } from './content-options.ts'
 import { ContentReader } from './content-reader.ts'
-import type { Database } from './database.ts'
 import { isMissing, StoreError, storeError } from './error.ts'
 import { IncomingFile } from './incoming.ts'
 import type { ContentStore, IncomingContent } from './types.ts'
-
-export type ContentStoreOptions = {
-  /** What lies in its `incoming/` at start is removed, unless this process is a guest. */
-  directory: string
-  /**
-   * Of a process that uses the directory beside the one that opened it first: the name of its own part of `incoming/`. It
-   * looks for files that the index does not know one by one, as it is asked for them.
-   */
-  guest?: string | undefined
-  /** Whether other processes use the directory, too, and evict from it. */
-  isShared?: boolean
-  /** Budget for everything stored and on its way in, in bytes. */
-  bytesMax: number
-  /** Default 500,000: a file takes a block and an inode, however small it is. */
-  filesMax?: number
-  /** Holds the index. */
-  database: Database
-  now: () => Date
-  /** Told of every failure of the disk; requests go on without the cache. */
-  onError: (error: StoreError) => void
-  files?: Files
-  /** Default: node:fs. Size in bytes of a file, undefined where there is none. */
-  sizeOfFile?: (path: string) => number | undefined
-}
 
 export type DirectoryContentStore = ContentStore & {
   /** Settles when files that the index does not know have been taken in: after a crash, or a lost database. */
   readonly reconciled: Promise<void>
   /** Writes when what was last used: others evict by it. Reports a disk that refuses. */
   flushUses(): void
-  /** Removes what a guest that has ended left on its way in. */
+  /** Removes what a guest that has ended left on its way in, and takes in what it had put without an entry in the index. */
   forgetGuest(name: string): Promise<void>
   /** Waits for what is being moved or removed, and writes the index. Open streams are left to their readers. */
   close(): Promise<void>
@@ -82,6 +58,8 @@ class DiskContentStore implements DirectoryContentStore {
   readonly #inUse = new Map<Digest, number>()
   /** The tail of a queue: a file and its entry in the index change together, one digest after another. */
   #changes: Promise<unknown> = Promise.resolve()
+  /** The tail of the looks through the directory. */
+  #takenIn: Promise<void>
   #incomingBytes = 0
   #incomingCount = 0
   #closed = false
@@ -93,6 +71,7 @@ class DiskContentStore implements DirectoryContentStore {
     this.#files = files
     this.#index = index
     this.reconciled = options.guest === undefined ? this.#reconcile() : Promise.resolve()
+    this.#takenIn = this.reconciled
   }
 
   size(digest: Digest): number | undefined {
@@ -120,7 +99,7 @@ class DiskContentStore implements DirectoryContentStore {
    */
   #adoptUnknown(digest: Digest): number | undefined {
     if (this.#dropped === undefined || this.#dropped.has(digest)) return undefined
-    const size = (this.#options.sizeOfFile ?? sizeOfFile)(this.#path(digest))
+    const size = this.#sizeOfFile(digest)
     if (size !== undefined) this.#index.adopt(digest, size, this.#options.now())
     return size
   }
@@ -205,7 +184,7 @@ class DiskContentStore implements DirectoryContentStore {
 
   async close(): Promise<void> {
     this.#closed = true
-    await this.reconciled
+    await this.#takenIn
     await this.#changes
     this.flushUses()
   }
@@ -216,6 +195,9 @@ class DiskContentStore implements DirectoryContentStore {
     } catch (error) {
       this.#report('cannot remove what a process left', error)
     }
+    // It may have ended between the rename of a file and its entry: nobody would count that file, or evict it.
+    this.#takenIn = this.#takenIn.then(() => this.#reconcile())
+    await this.#takenIn
   }
 
   /** A full disk refuses this too, and must not keep eviction from making room. */
@@ -279,9 +261,16 @@ class DiskContentStore implements DirectoryContentStore {
   async #evictOne(digest: Digest): Promise<void> {
     // Both may have changed while this waited for its turn.
     if (this.#inUse.has(digest) || !this.#isOverBudget()) return
-    // The file first: freed space is what lets a full disk write the index again.
+    await this.#remove(digest)
+  }
+
+  /**
+   * The file first: freed space is what lets a full disk write the index again, and a file that cannot be removed keeps its
+   * entry. Without one another process would take the file for whole, and adopt it as it is.
+   */
+  async #remove(digest: Digest): Promise<void> {
     await this.#files.rm(this.#path(digest), { force: true })
-    this.#index.remove(digest)
+    this.#index.remove(digest, () => this.#sizeOfFile(digest) === undefined)
   }
 
   async #dropUnreadable(digest: Digest, cause: unknown): Promise<void> {
@@ -300,10 +289,7 @@ class DiskContentStore implements DirectoryContentStore {
   async #drop(digest: Digest): Promise<void> {
     this.#dropped?.add(digest)
     try {
-      await this.#change(async () => {
-        this.#index.remove(digest)
-        await this.#files.rm(this.#path(digest), { force: true })
-      })
+      await this.#change(() => this.#remove(digest))
     } catch (error) {
       this.#report(`cannot drop ${digest}`, error)
     }
@@ -344,6 +330,10 @@ class DiskContentStore implements DirectoryContentStore {
     const done = this.#changes.then(work)
     this.#changes = done.catch(() => undefined)
     return done
+  }
+
+  #sizeOfFile(digest: Digest): number | undefined {
+    return (this.#options.sizeOfFile ?? sizeOfFile)(this.#path(digest))
   }
 
   #path(digest: Digest): string {

@@ -1,24 +1,24 @@
 import { createLru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import { repositoryName, type Repository } from '../oci/reference.ts'
-import { inDurableTransaction, integerOf, type Database } from './database.ts'
+import { inDurableTransaction, integerOf, textOf, type Database } from './database.ts'
 import { digestBytes } from './digest-column.ts'
 import { attempt, storeError, type StoreError } from './error.ts'
 
 /** What a process asks of a database that others write too, before it goes by what it remembers. */
 export type SharedState = {
   /**
-   * Another number when more speaks for the image than before: it satisfied a policy, or an index that names it was let
-   * through. What was held against it until then may not count any more. A microsecond or two while nobody writes.
+   * Another text when more speaks for the image than before: it satisfied a policy, perhaps again, or an index that names
+   * it was let through. What was held against it until then may not count any more. A microsecond or two while nobody writes.
    */
-  readonly supportFor: (repository: Repository, digest: Digest) => number
+  readonly supportFor: (repository: Repository, digest: Digest) => string
   /** Another text when an image was admitted open, or one that had been was judged. Throws StoreError. */
   readonly admissionsStamp: () => string
   /** All of `work` on what is true now: nobody writes meanwhile. Durable when it returns. Throws what `work` throws. */
   readonly exclusively: <T>(work: () => T) => T
 }
 
-type Known = { readonly revision: number; readonly support: number }
+type Known = { readonly revision: number; readonly support: string }
 
 /** Images that policies refuse, or would: some 300 bytes each. */
 const KNOWN_MAX = 10_000
@@ -29,10 +29,11 @@ const INDEXES_MAX = 65
 export function createSharedState(database: Database, onError: (error: StoreError) => void): SharedState {
   const revision = database.prepare('PRAGMA data_version')
   const support = database.prepare(
-    `SELECT (SELECT count(*) FROM satisfied WHERE repository = :name AND digest = :digest) * ${INDEXES_MAX + 1}
-       + (SELECT count(*) FROM (
-           SELECT 1 FROM closure WHERE digest = :named AND kind = 'child'
-             AND repository = (SELECT id FROM repository WHERE name = :name) LIMIT ${INDEXES_MAX})) AS support`,
+    `SELECT (SELECT count(*) || ' ' || coalesce(max(at), 0)
+             FROM satisfied WHERE repository = :name AND digest = :digest) || ' '
+       || (SELECT count(*) FROM (
+            SELECT 1 FROM closure WHERE digest = :named AND kind = 'child'
+              AND repository = (SELECT id FROM repository WHERE name = :name) LIMIT ${INDEXES_MAX})) AS support`,
   )
   const admissions = database.prepare(
     `SELECT (SELECT coalesce(max(id), 0) FROM admission) AS newest,
@@ -55,13 +56,13 @@ export function createSharedState(database: Database, onError: (error: StoreErro
         const now = revisionNow()
         if (before?.revision === now) return before.support
         const row = support.get({ name, digest, named: digestBytes(digest) })
-        const found = row === undefined ? 0 : integerOf(row, 'support')
+        const found = row === undefined ? '' : textOf(row, 'support')
         known.set(key, { revision: now, support: found })
         return found
       } catch (error) {
         // What is remembered counts on, as where nobody else writes.
         onError(storeError('cannot read state', error))
-        return before?.support ?? 0
+        return before?.support ?? ''
       }
     },
     admissionsStamp: () =>

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import * as nodeFiles from 'node:fs/promises'
+import { rm, truncate } from 'node:fs/promises'
 import { describe, test, type TestContext } from 'node:test'
-import { newDirectory } from '../testing/content-store.ts'
+import type { Digest } from '../oci/digest.ts'
+import { failingFiles, newDirectory } from '../testing/content-store.ts'
+import { contentPath, type Files } from './content-files.ts'
 import { createContentIndex } from './content-index.ts'
 import { openContentStore } from './content.ts'
 import { openDatabase } from './database.ts'
@@ -67,7 +72,9 @@ describe('a budget that two processes spend', () => {
     const indexes = [one, two].map(({ database }) => createContentIndex(database, () => new Date(1_000)))
     indexes[0]!.add(digest('a'), 100)
     indexes[1]!.add(digest('b'), 50)
-    indexes[1]!.remove(digest('a'))
+    indexes[1]!.remove(digest('a'), () => false)
+    assert.equal(indexes[0]!.files(), 2, 'its file is there again')
+    indexes[1]!.remove(digest('a'), () => true)
     for (const index of indexes) assert.deepEqual([index.totalBytes(), index.files()], [50, 1])
   })
 })
@@ -131,7 +138,7 @@ describe('a record that two processes write', () => {
 })
 
 describe('what speaks for an image', () => {
-  test('is another number once the other process has let it in, or what names it', async (context) => {
+  test('is another text once the other process has let it in, or what names it', async (context) => {
     const [one, two] = await setUp(context)
     const before = two.shared.supportFor(APP, IMAGE)
     assert.equal(two.shared.supportFor(APP, IMAGE), before)
@@ -148,6 +155,15 @@ describe('what speaks for an image', () => {
     assert.notEqual(two.shared.supportFor(APP, IMAGE), named)
   })
 
+  test('is another text when it is found satisfied again, after what was held against it meanwhile', async (context) => {
+    const [one, two] = await setUp(context)
+    const fact = { repository: APP, digest: IMAGE, policy: 'p', policyVersion: 'v' }
+    one.state.noteSatisfied({ ...fact, at: new Date(1) })
+    const before = two.shared.supportFor(APP, IMAGE)
+    one.state.noteSatisfied({ ...fact, at: new Date(2) })
+    assert.notEqual(two.shared.supportFor(APP, IMAGE), before)
+  })
+
   test('stays the same where it is only pulled again, or another repository has it', async (context) => {
     const [one, two] = await setUp(context)
     const fact = { repository: APP, digest: IMAGE, policy: 'p', policyVersion: 'v' }
@@ -155,7 +171,7 @@ describe('what speaks for an image', () => {
     one.state.noteSatisfied({ ...fact, at: new Date(1) })
     const before = two.shared.supportFor(APP, IMAGE)
     one.state.addClosure(APP, digest('index'), { ...NOTHING, children: [IMAGE] })
-    one.state.noteSatisfied({ ...fact, at: new Date(2) })
+    one.state.noteSatisfied({ ...fact, at: new Date(1) })
     one.state.addClosure(repository('acme/other'), digest('index'), { ...NOTHING, children: [IMAGE] })
     assert.equal(two.shared.supportFor(APP, IMAGE), before)
   })
@@ -173,7 +189,7 @@ test('the stamp of admissions is another one when the other process admits or cl
 })
 
 describe('a content directory that two processes use', () => {
-  async function openBoth(context: TestContext) {
+  async function openBoth(context: TestContext, files?: Files) {
     const directory = await newDirectory(context)
     const [one, two] = openTwice(directory)
     const errors: StoreError[] = []
@@ -185,12 +201,18 @@ describe('a content directory that two processes use', () => {
       isShared: true,
     }
     const keeper = await openContentStore({ ...options, database: one.database })
-    const guest = await openContentStore({ ...options, database: two.database, guest: 'worker-7' })
+    const guest = await openContentStore({
+      ...options,
+      database: two.database,
+      guest: 'worker-7',
+      ...(files === undefined ? {} : { files }),
+    })
     context.after(async () => {
       await Promise.all([keeper.close(), guest.close()])
       for (const { state } of [one, two]) state.close()
     })
-    return { keeper, guest, errors }
+    const path = (of: Digest): string => contentPath(options.directory, of).path
+    return { keeper, guest, errors, path, two }
   }
 
   test('has for one what the other put, and takes the same twice', async (context) => {
@@ -231,6 +253,48 @@ describe('a content directory that two processes use', () => {
     await assert.rejects(left.commit())
     await own.write(Buffer.from('image'))
     await own.commit()
+    assert.deepEqual(await keeper.read(IMAGE), Buffer.from('image'))
+  })
+
+  test('adopts no file from which the other could not read, or that it cannot remove', async (context) => {
+    const files = failingFiles('rm', 'EIO', (path) => !path.includes('incoming'))
+    const { keeper, guest, path } = await openBoth(context, files)
+    await guest.put(IMAGE, Buffer.from('image'))
+    await truncate(path(IMAGE), 3)
+    assert.equal(await guest.open(IMAGE), undefined)
+    assert.equal(await guest.open(IMAGE), undefined, 'nor does the one that found it damaged')
+    assert.equal(await keeper.open(IMAGE), undefined)
+    assert.equal(existsSync(path(IMAGE)), false, 'the other one can remove it')
+    assert.equal(keeper.size(IMAGE), undefined)
+  })
+
+  test('keeps the entry of a file that one puts again while the other removes it', async (context) => {
+    const again: { put?: () => Promise<void> } = {}
+    const files: Files = {
+      ...nodeFiles,
+      async rm(at, options) {
+        await nodeFiles.rm(at, options)
+        if (!at.includes('incoming')) await again.put?.()
+      },
+    }
+    const { keeper, guest, path } = await openBoth(context, files)
+    await guest.put(IMAGE, Buffer.from('image'))
+    await rm(path(IMAGE))
+    again.put = async () => {
+      const incoming = await keeper.createIncoming(IMAGE)
+      await incoming.write(Buffer.from('image'))
+      await incoming.commit()
+    }
+    assert.equal(await guest.read(IMAGE), undefined, 'it was gone')
+    assert.deepEqual(await guest.read(IMAGE), Buffer.from('image'))
+  })
+
+  test('counts a file whose guest ended before its entry was written', async (context) => {
+    const { keeper, guest, two } = await openBoth(context)
+    await guest.put(IMAGE, Buffer.from('image'))
+    two.database.exec('DELETE FROM content')
+    await keeper.forgetGuest('worker-7')
+    assert.equal(rowCount(two.database, 'content'), 1)
     assert.deepEqual(await keeper.read(IMAGE), Buffer.from('image'))
   })
 })

@@ -1,4 +1,4 @@
-import { integerOf, type Database } from './database.ts'
+import { inTransaction, integerOf, type Database } from './database.ts'
 
 /** How much a table holds, known without counting it. */
 export type Total = {
@@ -46,20 +46,24 @@ function sharedTotal(database: Database, { name, table, size }: Totalled, measur
       UPDATE total SET total = total - ${sizeOf('old')} WHERE name = '${name}';
     END;
   `)
-  // The first process counts; the table is new with it, and nobody else writes yet.
-  const isCounted = database.prepare('SELECT 1 FROM total WHERE name = ?').get(name) !== undefined
-  if (!isCounted) database.prepare('INSERT INTO total (name, total) VALUES (?, ?)').run(name, measure())
+  const isCounted = database.prepare('SELECT 1 FROM total WHERE name = ?')
+  const begin = database.prepare('INSERT INTO total (name, total) VALUES (?, ?)')
+  // Whoever is first counts, and what another writes meanwhile is counted once.
+  inTransaction(database, () => {
+    if (isCounted.get(name) === undefined) begin.run(name, measure())
+  })
   const select = database.prepare('SELECT total FROM total WHERE name = ?')
   const correct = database.prepare('UPDATE total SET total = ? WHERE name = ?')
   return {
     value: () => totalIn(select.get(name)),
     add: () => undefined,
     set: () => undefined,
-    measure() {
-      const measured = measure()
-      correct.run(measured, name)
-      return measured
-    },
+    measure: () =>
+      inTransaction(database, () => {
+        const measured = measure()
+        correct.run(measured, name)
+        return measured
+      }),
   }
 }
 

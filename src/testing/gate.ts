@@ -32,11 +32,12 @@ export function setUp(opened = openState()) {
   const now = () => new Date(clock.ms)
   const epoch = { key: 'one' }
   const events: GateEvent[] = []
+  const budget = new OpenBudget({ state, now, openImagesMax: 1, openForMs: 10 * MINUTE })
   const gate = new Gate({
     epoch: () => epoch,
     state,
     before: new VerifiedBefore({ state, now, lastVerifiedMaxAgeMs: 60 * MINUTE }),
-    budget: new OpenBudget({ state, now, openImagesMax: 1, openForMs: 10 * MINUTE }),
+    budget,
     now,
     onEvent: (event) => events.push(event),
   })
@@ -66,7 +67,7 @@ export function setUp(opened = openState()) {
     next.clock.ms = clock.ms
     return setUp(next)
   }
-  return { gate, pull, pulls, satisfy, restart, kinds, events, epoch, clock, state, database }
+  return { gate, budget, pull, pulls, satisfy, restart, kinds, events, epoch, clock, state, database }
 }
 
 export function admittedBy(outcome: Outcome): string {
