@@ -222,7 +222,11 @@ function answersWarm(exchange: Exchange, questions: Questions, deps: AppDeps): W
     const { answer } = warm
     finish(exchange, { route: warmRoute.route, answer }, deps)
     const target = incoming.url ?? ''
-    return { answer, known: () => ({ target, request, facts: lastingFacts(incoming), ...warmRoute }) }
+    const sizeBytes = answer.body.length
+    return {
+      answer,
+      known: () => ({ target, request, facts: lastingFacts(incoming), sizeBytes, ...warmRoute }),
+    }
   } catch {
     // The routes come upon the same, and report it.
     return undefined

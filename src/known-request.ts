@@ -15,8 +15,12 @@ export type KnownRequest = {
   readonly route: 'manifest' | 'blob'
   /** Steps 3 to 10, where nothing has to be waited for. */
   readonly answerWarm: (request: RoutedRequest) => WarmAnswer | undefined
+  /** Of the answer that it was learned with: the memory that is counted for it. */
+  readonly sizeBytes: number
   /** What it was answered last. */
   last?: Repeatable | undefined
+  /** The answer has become larger than what is counted for it. */
+  isOutgrown?: boolean
 }
 
 /** An answer that may be given once more, and what there is to note of it. */
@@ -44,6 +48,8 @@ export function answerKnown(
   socket: Socket,
   deps: KnownRequestDeps,
 ): WrittenAnswer | undefined {
+  // Nothing has been noted yet, so it may be read, and learned, once more.
+  if (known.isOutgrown === true) return undefined
   const start = deps.elapsed()
   try {
     const client = socket.remoteAddress ?? UNKNOWN_CLIENT
@@ -74,6 +80,7 @@ function answerAnew(
   const { answer, again } = warm
   const note = requestNote({ method, target, ring }, { ...answer, facts: answer.facts, route })
   noteRequest(note, { client, ms: millisecondsSince(start, deps.elapsed) }, deps)
-  if (again !== undefined) known.last = { answer, again, note, ring }
+  known.isOutgrown = answer.body.length > known.sizeBytes
+  if (again !== undefined && !known.isOutgrown) known.last = { answer, again, note, ring }
   return deps.written.wire(answer, method)
 }

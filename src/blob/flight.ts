@@ -188,6 +188,10 @@ export class BlobFlight {
     for await (const chunk of rest) await take(chunk)
     if (!verifier.matches()) throw this.#mismatch()
     await spool.flush(signal)
+    // What was hashed is what upstream sent; what clients read is what was kept.
+    if (this.#size !== undefined && spool.received !== this.#size) {
+      throw new UpstreamError('unavailable', 'not every byte of a blob was kept')
+    }
     this.#state = 'verified'
     this.#notify()
     await spool.commit()

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { describe, it } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { failingFiles, failingHandles } from '../testing/content-store.ts'
+import { failingFiles, failingHandles, newDirectory } from '../testing/content-store.ts'
 import {
   ask,
   bodyOf,
@@ -100,6 +102,43 @@ describe('a stream that only passes through', () => {
     assert.deepEqual(await buffer(body), bytes)
     assert.equal(opened.store.size(digest), undefined)
   })
+})
+
+describe('what is appended at the moment at which everything before it is kept', () => {
+  const signal = new AbortController().signal
+  const SIZE = 1000
+
+  /** Bytes kept of two chunks, the second so many microtasks after the first. */
+  async function kept(t: TestContext, microtasks: number, write: () => Promise<void>): Promise<number> {
+    const path = join(await newDirectory(t), 'incoming')
+    await writeFile(path, '')
+    const none = () => Promise.resolve()
+    const spool = await BlobSpool.open({
+      createIncoming: () => Promise.resolve({ path, write, commit: none, discard: none }),
+      windowBytesMax: 10 * SIZE,
+      onDiskTrouble: () => undefined,
+      onKept: () => undefined,
+    })
+    // Of the spool's own: what has gone to the file is freed.
+    await spool.append(Buffer.alloc(SIZE), signal)
+    for (let count = 0; count < microtasks; count += 1) await Promise.resolve()
+    await spool.append(Buffer.alloc(SIZE), signal)
+    await spool.flush(signal)
+    const { received } = spool
+    await spool.close()
+    return received
+  }
+
+  const disks = {
+    'a disk that takes it': () => Promise.resolve(),
+    'a disk that does not': () => Promise.reject(new Error('full')),
+  }
+  for (const [name, write] of Object.entries(disks)) {
+    it(`is kept too: ${name}`, async (t) => {
+      for (let microtasks = 0; microtasks < 20; microtasks += 1)
+        assert.equal(await kept(t, microtasks, write), 2 * SIZE, `after ${microtasks} microtasks`)
+    })
+  }
 })
 
 describe('the window in memory', () => {

@@ -99,25 +99,31 @@ export class BlobSpool {
   async append(chunk: Buffer, signal: AbortSignal): Promise<void> {
     this.#queue.push(chunk)
     this.#queuedBytes += chunk.length
-    this.#keeping ??= this.#keepQueued(signal).finally(() => (this.#keeping = undefined))
+    this.#keeping ??= this.#keepQueued(signal)
     // It rejects where `signal` is aborted, of which every caller hears.
     this.#keeping.catch(() => undefined)
     if (this.#queuedBytes >= QUEUED_BYTES_MAX || !this.#isOnDisk) await this.#keeping
   }
 
-  /** Resolves when everything that was appended is kept. */
+  /** Resolves when everything that was appended is kept, and not otherwise. */
   async flush(signal: AbortSignal): Promise<void> {
     await this.#keeping
     signal.throwIfAborted()
+    if (this.#queue.length > 0) throw new Error('the spool has not kept all that it was given')
   }
 
   /** What gathers while the disk writes goes to it in one go: a trip through the thread pool costs as much as 64 KiB. */
   async #keepQueued(signal: AbortSignal): Promise<void> {
-    while (this.#queue.length > 0) {
-      const chunks = this.#queue
-      this.#queue = []
-      this.#queuedBytes = 0
-      if (!this.#isOnDisk || !(await this.#appendToFile(chunks))) await this.#appendToWindow(chunks, signal)
+    try {
+      while (this.#queue.length > 0) {
+        const chunks = this.#queue
+        this.#queue = []
+        this.#queuedBytes = 0
+        if (!this.#isOnDisk || !(await this.#appendToFile(chunks))) await this.#appendToWindow(chunks, signal)
+      }
+    } finally {
+      // In the turn in which the queue was seen to be empty: what is appended after it begins anew.
+      this.#keeping = undefined
     }
   }
 

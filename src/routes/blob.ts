@@ -4,6 +4,7 @@ import { readToEnd } from '../byte-reader.ts'
 import { errorAnswer, type Answer } from '../http/answer.ts'
 import { contentRange, entityTag, requestedRange, type ResolvedRange } from '../http/range.ts'
 import { sendBytes } from '../http/send-bytes.ts'
+import { IN_LINE_MAX, type Turns } from '../http/turns.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { EVIDENCE_BLOB_BYTES_MAX } from '../oci/evidence-types.ts'
@@ -26,17 +27,34 @@ export type BlobRouteDeps = BlobAdmissionDeps & {
   metrics: Pick<Metrics, 'blobs'>
   runner: Pick<VerificationRunner, 'isEvidenceBlob'>
   upstreams: ReadonlyMap<string, { readonly blobs: BlobMode }>
+  turns: Turns
 }
 
 type Opened = BlobAnswer | BlobHeadAnswer
 type BodyAnswer = BlobAnswer & { kind: 'body' }
 type BytesAnswer = BlobAnswer & { kind: 'bytes' }
 
+type To = { readonly client: RegistryClient; readonly outgoing: ServerResponse }
+
 /** Sends the blob itself where there is one, because it is a stream; every other answer is returned. */
 export async function answerBlob(
   request: RoutedRequest,
   digest: Digest,
-  to: { client: RegistryClient; outgoing: ServerResponse },
+  to: To,
+  deps: BlobRouteDeps,
+): Promise<Answer | 'sent'> {
+  // A blob that is open, or evidence that is being looked at, takes memory: not before it can be sent.
+  const answer = await deps.turns.take(to.outgoing, async () => await answerInTurn(request, digest, to, deps))
+  if (answer === 'gone') return 'sent'
+  if (answer !== 'too-many') return answer
+  const message = `more than ${IN_LINE_MAX} blobs were asked for at once on one connection`
+  return errorAnswer({ status: 429, code: 'TOOMANYREQUESTS', message })
+}
+
+async function answerInTurn(
+  request: RoutedRequest,
+  digest: Digest,
+  to: To,
   deps: BlobRouteDeps,
 ): Promise<Answer | 'sent'> {
   const { repository } = request
@@ -81,7 +99,8 @@ export function answerBlobWarm(
   if (opened === undefined) return undefined
   noteOpened(repository, digest, opened, deps)
   if (opened.kind !== 'bytes') return { answer: unsatisfiable(opened.size), again: undefined }
-  const { holds } = admission
+  // A part would keep the memory of the whole.
+  const holds = opened.range === undefined ? admission.holds : undefined
   const told = (): void => {
     deps.blobs.noteHit({ repository, digest })
     count(repository, 'body', deps)

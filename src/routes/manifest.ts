@@ -6,6 +6,7 @@ import { MEDIA_TYPE } from '../oci/manifest-types.ts'
 import { repositoryName, type ManifestReference } from '../oci/reference.ts'
 import type { Ring } from '../policy/ring.ts'
 import type { Mode } from '../policy/types.ts'
+import type { Peers } from '../peers.ts'
 import type { PullAnswer, Puller } from '../pull.ts'
 import type { FetchedManifest } from '../upstream/manifest-source.ts'
 import { UpstreamError } from '../upstream/types.ts'
@@ -17,6 +18,8 @@ export type ManifestRouteDeps = {
   /** `auto`: clients that would ask the real registry after a refusal get one that leaves them nothing to ask for. */
   hardStop: 'auto' | 'off'
   deadline: () => AbortSignal
+  /** Undefined: no other process answers the same clients. */
+  peers: Peers | undefined
   /** Told of every pull that reached a decision. */
   onPull(answer: PullAnswer, ms: number): void
   onError(error: unknown): void
@@ -37,6 +40,8 @@ type Asker = {
  * stands in the way of no other: whoever may have the image is given the image's own digest.
  */
 const REFUSALS_MAX = 10_000
+/** A process that has begun since the last time has not heard of it. */
+const TELL_AGAIN_MS = 1_000
 const RETRY_AFTER_SECONDS = 5
 /** Clients read 4096 bytes of warnings (distribution-spec 1.1, "Warnings"); one of ours takes at most 710. */
 const WARNINGS_MAX = 5
@@ -46,18 +51,22 @@ const DIGEST_MAX_AGE_SECONDS = 60
 /** Steps 3 to 10 of a manifest request: what was pulled, as an answer that this client will take for an answer. */
 export class ManifestRoute {
   readonly #deps: ManifestRouteDeps
-  readonly #refusals = createLru<Digest, Answer>(REFUSALS_MAX)
+  readonly #refusals = createLru<Digest, Refusal>(REFUSALS_MAX)
   /** The whole head of a warm answer, made once. */
   readonly #heads = new WeakMap<FetchedManifest, ReturnType<typeof headsOf>>()
 
   constructor(deps: ManifestRouteDeps) {
     this.#deps = deps
+    deps.peers?.onNews((news) => {
+      if (news.kind !== 'refusal-document') return
+      this.#refusals.set(news.digest, { answer: news.answer, toldAtMs: Number.NEGATIVE_INFINITY })
+    })
   }
 
   /** The answer, where nothing has to be waited for. */
   answerWarm(request: RoutedRequest, reference: ManifestReference): WarmAnswer | undefined {
     const refusal = reference.kind === 'digest' ? this.#refusals.get(reference.digest) : undefined
-    if (refusal !== undefined) return { answer: refusal, again: undefined }
+    if (refusal !== undefined) return { answer: refusal.answer, again: undefined }
     const start = this.#deps.elapsed()
     try {
       const { repository, client, ring, method } = request
@@ -146,10 +155,21 @@ export class ManifestRoute {
   #hardStop(answer: Answer, reference: ManifestReference): Answer {
     if (reference.kind === 'digest') return { ...answer, status: 300 }
     const digest = digestOf(answer.body)
-    this.#refusals.set(digest, answer)
+    this.#keepRefusal(digest, answer)
     return { status: 200, headers: refusalHead(digest, answer.body.length), body: answer.body }
   }
+
+  /** GET may come by another connection, and that one to another process. */
+  #keepRefusal(digest: Digest, answer: Answer): void {
+    const nowMs = this.#deps.elapsed()
+    const toldAtMs = this.#refusals.get(digest)?.toldAtMs ?? Number.NEGATIVE_INFINITY
+    const isToTell = nowMs - toldAtMs >= TELL_AGAIN_MS
+    this.#refusals.set(digest, { answer, toldAtMs: isToTell ? nowMs : toldAtMs })
+    if (isToTell) this.#deps.peers?.tell({ kind: 'refusal-document', digest, answer })
+  }
 }
+
+type Refusal = { readonly answer: Answer; readonly toldAtMs: number }
 
 /** The refusal as if it were a manifest: what containerd needs to go on to GET it. */
 function refusalHead(digest: Digest, sizeBytes: number): Head {
