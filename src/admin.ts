@@ -24,7 +24,7 @@ export type AdminDeps = {
   settled?: () => Promise<void>
 }
 
-export type Readiness = {
+type Readiness = {
   draining: boolean
   /** Worker processes; undefined: there are none. */
   readonly workers?: () => { readonly listening: number; readonly count: number }

@@ -162,7 +162,9 @@ function createGate({ outages }: Config, { store, peers, time, watch }: CorePart
       ? undefined
       : { ...shared, onJudged: (repository, digest, kind) => peers?.tell({ kind, repository, digest }) }
   const budget = new OpenBudget({ ...time, ...outages, state, others })
-  peers?.onNews(({ repository, digest, kind }) => budget.hear(repository, digest, kind))
+  peers?.onNews((news) => {
+    if (news.kind !== 'refusal-document') budget.hear(news.repository, news.digest, news.kind)
+  })
   const onEvent = observeGate(watch.metrics, watch.log)
   return new Gate({ ...time, epoch, state, before, budget, onEvent })
 }

@@ -6,6 +6,7 @@ import type { Config } from './config/schema.ts'
 import { connectLogs, type connectUpstreams, type Store } from './connect.ts'
 import { createCore, type Core, type CoreParts, type CurrentEpoch } from './core.ts'
 import type { Drills } from './drill.ts'
+import { Turns } from './http/turns.ts'
 import type { Peers } from './peers.ts'
 import { observePull } from './record/observe-pull.ts'
 import { RecentPulls } from './replay.ts'
@@ -81,8 +82,24 @@ export function createServing(
   const app: AppDeps = {
     ...watch,
     router: createRouter(routeTable(config), config.defaultUpstream ?? undefined),
-    manifest: new ManifestRoute({ ...config.refusals, ...watching(watch), puller, modeOf, deadline }),
-    blob: { ...core, blobs, state, metrics, runner, deadline, upstreams: config.upstreams },
+    manifest: new ManifestRoute({
+      ...config.refusals,
+      ...watching(watch),
+      puller,
+      modeOf,
+      deadline,
+      peers: parts.peers,
+    }),
+    blob: {
+      ...core,
+      blobs,
+      state,
+      metrics,
+      runner,
+      deadline,
+      upstreams: config.upstreams,
+      turns: new Turns(),
+    },
     referrers: createReferrersRoute({ runner, workLimit: deadline }),
     tuf,
     logEntries: state,

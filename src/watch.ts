@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import { Counter } from 'prom-client'
 import type { Config } from './config/schema.ts'
 import { DRILL_DEPENDENCIES, isTakenAway, type DrillEvent } from './drill.ts'
 import type { PolicyEvent } from './policy-source/keeper.ts'
@@ -39,13 +40,20 @@ export type Watch = {
 /** Lines are written in bulk, so that a busy proxy does not pay a system call and a thread for each, but never late. */
 const LOG_BUFFER_BYTES = 64 * 1024
 const LOG_FLUSH_MS = 1_000
+/** What waits for a reader that does not read. Beyond it lines are lost: what was decided is in the store all the same. */
+const LOG_WAITING_BYTES_MAX = 32 * 1024 * 1024
 
 export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch {
-  const sizes = { minLength: LOG_BUFFER_BYTES, maxWrite: 2 * LOG_BUFFER_BYTES }
+  const sizes = {
+    minLength: LOG_BUFFER_BYTES,
+    maxWrite: 2 * LOG_BUFFER_BYTES,
+    maxLength: LOG_WAITING_BYTES_MAX,
+  }
   const destination = pino.destination({ dest: 1, sync: false, ...sizes, periodicFlush: LOG_FLUSH_MS })
   const logs = createLogs(config.log.level, destination, now)
   const { log } = logs
   const metrics = createMetrics(now)
+  countDropped(destination, metrics)
   const trust = createTrustMetrics(metrics.registry)
   const dependencies = createDependencyMetrics(metrics.registry)
   const policies = createPolicyMetrics(metrics.registry)
@@ -90,6 +98,15 @@ export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch
       })
     },
   }
+}
+
+function countDropped(destination: ReturnType<typeof pino.destination>, { registry }: Metrics): void {
+  const dropped = new Counter({
+    name: 'portcullis_log_lines_dropped_total',
+    help: 'Lines that nobody read in time from standard output.',
+    registers: [registry],
+  })
+  destination.on('drop', (lines: string) => dropped.inc(lines.split('\n').length - 1))
 }
 
 /** One line for each thing that changes, at the level at which somebody should look at it. */

@@ -20,7 +20,8 @@ export type AdminRequest = {
   readonly body?: object
 }
 
-const CALL_MS_MAX = 60_000
+/** A reload may take 60 s, and until all workers go by it 20 s more for each change that is on its way. */
+const CALL_MS_MAX = 120_000
 
 const refusedBody = z.object({ error: z.string(), unmet: z.array(z.string()).default([]) })
 

@@ -33,7 +33,8 @@ class AdminError extends Error {
   }
 }
 
-const CALL_MS_MAX = 10_000
+/** Whoever changes something waits until all workers go by it, up to 20 s for each change that is on its way. */
+const CALL_MS_MAX = 60_000
 /** What the proxy takes as a name. */
 const BY_LENGTH_MAX = 64
 /** Up to a thousand pulls, each as cold as after a start. */

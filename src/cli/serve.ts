@@ -13,7 +13,7 @@ import {
 import { ADMIN_LISTENER, DATA_LISTENER } from '../config/listen-schema.ts'
 import type { Config } from '../config/schema.ts'
 import { configure } from './configure.ts'
-import type { RunningKeeper } from '../workers/keeper.ts'
+import type { startKeeper, WantedKeeper } from '../workers/keeper.ts'
 import { EXIT, type CommandIo } from './io.ts'
 
 export function registerServe(program: Command, io: CommandIo): void {
@@ -29,12 +29,15 @@ export function registerServe(program: Command, io: CommandIo): void {
       process.on('SIGHUP', () => {
         if (running !== undefined) void reloadPolicies(running.deps)
       })
+      // Likewise: what has begun is ended in order. Who cannot wait for that asks twice.
+      const stopped = stopSignal()
       const count = config.workers === 'auto' ? availableParallelism() : config.workers
       if (count > 1) {
-        const keeper = await startWithWorkers(config, count, io)
-        running = keeper
+        const keeper = await startWithWorkers({ config, count, stopped }, io)
+        if (keeper === 'stopped') return io.exit(EXIT.ok)
         if (keeper === undefined) return io.exit(EXIT.usage)
-        const problem = await Promise.race([stopSignal(), keeper.hopeless])
+        running = keeper
+        const problem = await Promise.race([stopped, keeper.hopeless])
         await keeper.stop()
         if (problem === undefined) return io.exit(EXIT.ok)
         io.stderr(`portcullis: ${problem}\n`)
@@ -42,7 +45,7 @@ export function registerServe(program: Command, io: CommandIo): void {
       }
       running = await start(config, io)
       if (running === undefined) return io.exit(EXIT.usage)
-      await stopSignal()
+      await stopped
       await running.stop()
       return io.exit(EXIT.ok)
     })
@@ -137,11 +140,7 @@ async function stopSignal(): Promise<undefined> {
 }
 
 /** Loaded only where it is wanted: one process alone pays nothing for it. */
-async function startWithWorkers(
-  config: Config,
-  count: number,
-  io: CommandIo,
-): Promise<RunningKeeper | undefined> {
-  const { startKeeper } = await import('../workers/keeper.ts')
-  return await startKeeper(config, count, io)
+async function startWithWorkers(wanted: WantedKeeper, io: CommandIo): ReturnType<typeof startKeeper> {
+  const keeper = await import('../workers/keeper.ts')
+  return await keeper.startKeeper(wanted, io)
 }

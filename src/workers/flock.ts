@@ -3,7 +3,7 @@ import type { News, Peers } from '../peers.ts'
 import type { SeenPull } from '../replay.ts'
 import { KeeperRule } from './keeper-rule.ts'
 import type { MetricsData } from './messages.ts'
-import { createWorkerMetrics, MetricsSum, type WorkerMetrics } from './metrics.ts'
+import { createWorkerMetrics, MetricsSum, type Exit, type WorkerMetrics } from './metrics.ts'
 import type { Supervisor } from './supervisor.ts'
 
 /** A scrape does not wait for a worker that is busy: what it has counted is known from the last one. */
@@ -33,7 +33,7 @@ export class Flock {
   }
 
   /** A worker ended that nobody had told to. */
-  count(how: 'exit' | 'signal' | 'behind'): void {
+  count(how: Exit): void {
     this.#figures?.exits.inc({ how })
   }
 
@@ -57,9 +57,10 @@ export class Flock {
     this.#figures = figures
     const metrics = async (): Promise<string> => {
       const listening = this.#workers?.listening ?? 0
+      // As each comes: who has answered may end before the last one does.
+      const note = (pid: number, answer: MetricsData): void => this.#sum.note(pid, answer)
       const answers =
-        (await this.#workers?.askAll('metrics', METRICS_LIMIT_MS)) ?? new Map<number, MetricsData>()
-      for (const [pid, answer] of answers) this.#sum.note(pid, answer)
+        (await this.#workers?.askAll('metrics', METRICS_LIMIT_MS, note)) ?? new Map<number, MetricsData>()
       figures.listening.set(listening)
       figures.unanswered.inc(listening - answers.size)
       before()

@@ -21,15 +21,21 @@ export type RunningKeeper = {
 /** After the drain, for what is still to be written. */
 const STOP_GRACE_MS = 5_000
 
+export type WantedKeeper = {
+  readonly config: Config
+  readonly count: number
+  /** Resolves when all is to end, which may be before it has begun. */
+  readonly stopped: Promise<unknown>
+}
+
 /**
  * Starts the keeper and its workers, or says on stderr why not and gives undefined. The keeper has trust, policies, the data
  * directory and the admin listener; workers have the listeners where clients pull.
  */
 export async function startKeeper(
-  config: Config,
-  count: number,
+  { config, count, stopped }: WantedKeeper,
   io: CommandIo,
-): Promise<RunningKeeper | undefined> {
+): Promise<RunningKeeper | 'stopped' | undefined> {
   const flock = new Flock()
   const created = await createDeps(config, flock)
   if (!created.ok) {
@@ -41,12 +47,17 @@ export async function startKeeper(
   const supervisor = createSupervisor({ config, deps, flock, count, onHopeless: hopeless.resolve })
   flock.follow(supervisor)
   const readiness = { draining: false, workers: () => supervisor }
-  const stop = async (admin: Listener | undefined): Promise<void> => {
+  const drain = async (): Promise<void> => {
     readiness.draining = true
     await supervisor.stop(config.shutdown.drainMs + STOP_GRACE_MS)
+  }
+  const stop = async (admin: Listener | undefined): Promise<void> => {
+    await drain()
     await admin?.close(0)
     await deps.close()
   }
+  // Whoever still waits for workers to begin waits no more.
+  void stopped.then(drain)
   const begun = await begin(
     supervisor,
     async () => await listenToOperators({ ...deps.admin, readiness }, config),
@@ -54,7 +65,7 @@ export async function startKeeper(
   if (!begun.ok) {
     io.stderr(begun.problems.map((problem) => `portcullis: ${problem}\n`).join(''))
     await stop(undefined)
-    return undefined
+    return begun.problems.length === 0 ? 'stopped' : undefined
   }
   const { at, admin } = begun
   tellStart(deps, count, [...at, [ADMIN_LISTENER, admin.address]])
@@ -65,7 +76,7 @@ type Begun =
   | { readonly ok: true; readonly at: Listening; readonly admin: Listener }
   | { readonly ok: false; readonly problems: readonly string[] }
 
-/** All workers listen before anybody is told that the proxy is ready. */
+/** Workers listen before anybody is told that the proxy is ready. No problem and no start: it was stopped meanwhile. */
 async function begin(supervisor: Supervisor, listenAdmin: () => Promise<Listener>): Promise<Begun> {
   const started = await supervisor.start()
   if (!started.ok) return started
@@ -104,6 +115,7 @@ function createSupervisor({ config, deps, flock, count, onHopeless }: Parts): Su
     onHopeless,
     elapsed: () => performance.now(),
     schedule: (work, delayMs) => void setTimeout(work, delayMs).unref(),
+    every: (ms, work) => void setInterval(work, ms).unref(),
     limit: (ms) => AbortSignal.timeout(ms),
   })
 }
@@ -124,9 +136,10 @@ function tell(event: WorkerEvent, { log }: Deps, flock: Flock): void {
       return log.error(told, 'worker cannot begin')
     case 'behind':
       flock.count('behind')
-      return log.error(told, 'worker does not go by what counts now, and is killed')
+      return log.error(told, 'worker does not go by what counts now, or does not answer, and is killed')
     case 'ended':
-      if (event.isWanted) return log.info(told, 'worker ended')
+      // Told of and counted as what it was killed for.
+      if (event.isWanted || event.isBehind) return log.info(told, 'worker ended')
       flock.count(event.signal === null ? 'exit' : 'signal')
       return log.error(told, 'worker ended though nobody had told it to')
   }

@@ -47,6 +47,5 @@ test('log of a worker: a line without end takes no memory', () => {
   const { written, lines } = relay()
   for (let index = 0; index < 20; index++) lines.push(Buffer.alloc(64 * 1024, 'x'))
   lines.push(Buffer.from('y\n{"a":1}\n'))
-  assert.ok(written.join('').length < 1024 * 1024)
-  assert.match(written.join(''), /\{"worker":2,"a":1\}\n$/)
+  assert.deepEqual(written, ['{"worker":2,"a":1}\n'], 'nor is its end taken for a line')
 })

@@ -11,6 +11,8 @@ export class LogLines {
   readonly #decoder = new StringDecoder('utf8')
   readonly #label: string
   #rest = ''
+  /** Inside a line that was too long. */
+  #isSkipping = false
 
   constructor(worker: number, write: (lines: string) => void) {
     this.#write = write
@@ -18,18 +20,29 @@ export class LogLines {
   }
 
   push(chunk: Buffer): void {
-    const text = this.#rest + this.#decoder.write(chunk)
+    const text = this.#rest + this.#past(this.#decoder.write(chunk))
     const end = text.lastIndexOf('\n') + 1
     this.#rest = text.slice(end)
     if (end > 0) this.#write(this.#labelled(text.slice(0, end)))
     // Nobody writes such a line; without a limit a worker gone mad would take the keeper's memory.
-    else if (this.#rest.length > LINE_BYTES_MAX) this.#rest = ''
+    else if (this.#rest.length > LINE_BYTES_MAX) {
+      this.#rest = ''
+      this.#isSkipping = true
+    }
   }
 
   /** What a process that ended in the middle of a line had written of it. */
   end(): void {
     if (this.#rest !== '') this.#write(this.#labelled(`${this.#rest}\n`))
     this.#rest = ''
+  }
+
+  /** What comes after the end of a line that is skipped. */
+  #past(text: string): string {
+    if (!this.#isSkipping) return text
+    const end = text.indexOf('\n') + 1
+    this.#isSkipping = end === 0
+    return end === 0 ? '' : text.slice(end)
   }
 
   #labelled(lines: string): string {

@@ -64,6 +64,8 @@ export type ToWorker =
   | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
   | { readonly kind: 'news'; readonly news: News }
+  /** The keeper is there, and wants to know whether the worker is. */
+  | { readonly kind: 'ping' }
   /** Drain, and end. */
   | { readonly kind: 'stop' }
 
@@ -74,6 +76,7 @@ export type ToKeeper =
   | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
   | { readonly kind: 'news'; readonly news: News }
+  | { readonly kind: 'pong' }
   /** The last thing that it says: what it has counted. */
   | { readonly kind: 'ended'; readonly metrics: MetricsData }
 
@@ -81,8 +84,8 @@ export type Answer =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly message: string }
 
-const TO_WORKER = new Set(['start', 'ask', 'answer', 'news', 'stop'])
-const TO_KEEPER = new Set(['listening', 'failed', 'ask', 'answer', 'news', 'ended'])
+const TO_WORKER = new Set(['start', 'ask', 'answer', 'news', 'ping', 'stop'])
+const TO_KEEPER = new Set(['listening', 'failed', 'ask', 'answer', 'news', 'pong', 'ended'])
 
 /** node:cluster sends messages of its own, which are none of ours. */
 export function isToWorker(message: unknown): message is ToWorker {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { createMetrics } from '../record/metrics.ts'
-import { MetricsSum } from './metrics.ts'
+import { createWorkerMetrics, MetricsSum } from './metrics.ts'
 
 type Figures = { registry: Registry; pulls: Counter<'outcome'>; took: Histogram; waiting: Gauge; own: Gauge }
 
@@ -67,6 +67,30 @@ test('what a process that ended had counted goes on counting, and its gauges do 
   assert.match(text, /^pulls_total\{outcome="serve"\} 8$/m)
   assert.match(text, /^took_seconds_count 1$/m)
   assert.match(text, /^waiting 0$/m)
+})
+
+test('counters do not fall while processes end, however many at once', async () => {
+  const keeper = figures()
+  const sum = new MetricsSum()
+  for (const pid of [11, 12, 13]) {
+    const one = figures()
+    one.pulls.inc({ outcome: 'serve' }, pid)
+    // oxlint-disable-next-line no-await-in-loop -- three
+    sum.note(pid, await one.registry.getMetricsAsJSON())
+  }
+  const own = await keeper.registry.getMetricsAsJSON()
+  const ending = [11, 12, 13].map(async (pid) => await sum.end(pid))
+  assert.match(await sum.text(own, new Set()), /^pulls_total\{outcome="serve"\} 36$/m)
+  await Promise.all(ending)
+  assert.match(await sum.text(own, new Set()), /^pulls_total\{outcome="serve"\} 36$/m)
+})
+
+test('exits of workers are counted from nothing, each way of them', async () => {
+  const registry = new Registry()
+  createWorkerMetrics(registry)
+  const text = await registry.metrics()
+  for (const how of ['exit', 'signal', 'behind'])
+    assert.ok(text.includes(`portcullis_worker_exits_total{how="${how}"} 0`), how)
 })
 
 test('of a process that does not answer its last counters are in it, and no gauge', async () => {

@@ -5,8 +5,9 @@ import type { MetricsData } from './messages.ts'
 export class MetricsSum {
   /** What each process that runs said last. */
   readonly #last = new Map<number, MetricsData>()
-  /** Of those that have ended. */
-  #ended: MetricsData = []
+  /** Of those that have ended: the sum of many, and what has come since. */
+  readonly #ended: MetricsData[] = []
+  #folding: Promise<void> | undefined
 
   /** What a process says of itself. */
   note(pid: number, metrics: MetricsData): void {
@@ -17,7 +18,21 @@ export class MetricsSum {
   async end(pid: number): Promise<void> {
     const last = this.#last.get(pid)
     this.#last.delete(pid)
-    if (last !== undefined) this.#ended = await sumOf([this.#ended, cumulative(last)]).getMetricsAsJSON()
+    if (last === undefined) return
+    // In the same turn, or a reader in between would miss it.
+    this.#ended.push(cumulative(last))
+    await (this.#folding ??= this.#fold())
+  }
+
+  /** Workers may go on dying for days. One at a time: what ends meanwhile is behind what is replaced. */
+  async #fold(): Promise<void> {
+    try {
+      const count = this.#ended.length
+      const sum = await sumOf(this.#ended.slice(0, count)).getMetricsAsJSON()
+      this.#ended.splice(0, count, sum)
+    } finally {
+      this.#folding = undefined
+    }
   }
 
   /**
@@ -28,7 +43,7 @@ export class MetricsSum {
     const others = [...this.#last].map(([pid, metrics]) =>
       answered.has(pid) ? metrics : cumulative(metrics),
     )
-    return await sumOf([own, ...others, this.#ended]).metrics()
+    return await sumOf([own, ...others, ...this.#ended]).metrics()
   }
 }
 
@@ -44,6 +59,10 @@ function cumulative(metrics: MetricsData): MetricsData {
   return metrics.filter(({ type }) => CUMULATIVE.has(String(type)))
 }
 
+/** How a worker ends that nobody had told to. */
+const EXITS = ['exit', 'signal', 'behind'] as const
+export type Exit = (typeof EXITS)[number]
+
 export type WorkerMetrics = ReturnType<typeof createWorkerMetrics>
 
 /** What the keeper knows of its workers. */
@@ -53,16 +72,19 @@ export function createWorkerMetrics(registry: Registry): {
   readonly unanswered: Counter
 } {
   const registers = [registry]
+  const exits = new Counter({
+    name: 'portcullis_worker_exits_total',
+    help: 'Workers that ended though nobody had told them to: by themselves, by a signal, or killed because they did not go by a new rule or did not answer at all.',
+    labelNames: ['how'] as const,
+    registers,
+  })
+  // From the first scrape on: the increase from nothing to one counts for no alert.
+  for (const how of EXITS) exits.inc({ how }, 0)
   return {
+    exits,
     listening: new Gauge({
       name: 'portcullis_workers',
       help: 'Worker processes that serve clients.',
-      registers,
-    }),
-    exits: new Counter({
-      name: 'portcullis_worker_exits_total',
-      help: 'Workers that ended though nobody had told them to: by themselves, by a signal, or killed because they did not go by a new rule.',
-      labelNames: ['how'] as const,
       registers,
     }),
     unanswered: new Counter({

@@ -1,93 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { ToKeeper, ToWorker } from './messages.ts'
-import { Supervisor, type Ending, type SupervisorDeps, type WorkerEvent } from './supervisor.ts'
-
-const DIED: Ending = { code: null, signal: 'SIGKILL' }
-const RULE = { trust: undefined, policies: undefined, drill: null }
-
-type FakeProcess = {
-  readonly worker: number
-  readonly pid: number
-  readonly sent: ToWorker[]
-  isKilled: boolean
-  say(message: ToKeeper): void
-  die(ending?: Ending): void
-}
-
-function setUp(count = 2) {
-  const processes: FakeProcess[] = []
-  const events: WorkerEvent[] = []
-  const delayed: { work: () => void; delayMs: number }[] = []
-  const limits: AbortController[] = []
-  const clock = { ms: 0 }
-  const hopeless: string[] = []
-  const deps: SupervisorDeps = {
-    count,
-    launch(worker, on) {
-      const process: FakeProcess = {
-        worker,
-        pid: 100 + processes.length,
-        sent: [],
-        isKilled: false,
-        say: (message) => on.message(message),
-        die: (ending = DIED) => on.exit(ending),
-      }
-      processes.push(process)
-      return {
-        pid: process.pid,
-        send: (message) => void process.sent.push(message),
-        kill: () => void (process.isKilled = true),
-      }
-    },
-    startOf: () => ({ config: {} as never, places: [], rule: RULE }),
-    answer: async () => await Promise.resolve('answered'),
-    onNews: () => undefined,
-    onEvent: (event) => void events.push(event),
-    onEnded: () => undefined,
-    onHopeless: (problem) => void hopeless.push(problem),
-    elapsed: () => clock.ms,
-    schedule: (work, delayMs) => void delayed.push({ work, delayMs }),
-    limit() {
-      const controller = new AbortController()
-      limits.push(controller)
-      return controller.signal
-    },
-  }
-  const supervisor = new Supervisor(deps)
-  const listen = (process: FakeProcess): void => process.say({ kind: 'listening', at: [['data', address]] })
-  return {
-    supervisor,
-    processes,
-    events,
-    delayed,
-    limits,
-    clock,
-    hopeless,
-    listen,
-    begun: async () => {
-      const started = supervisor.start()
-      for (const process of processes) listen(process)
-      await started
-    },
-    replace: () => delayed.shift()?.work(),
-    last: () => processes.at(-1)!,
-  }
-}
-
-const address = { address: '127.0.0.1', family: 'IPv4', port: 5000 }
-
-/** Answers the last question that the process was asked. */
-function answer(process: FakeProcess, ok: boolean): void {
-  const asked = process.sent.findLast(({ kind }) => kind === 'ask')
-  assert.ok(asked?.kind === 'ask')
-  const answered = ok ? ({ ok, value: undefined } as const) : ({ ok, message: 'no' } as const)
-  process.say({ kind: 'answer', id: asked.id, answer: answered })
-}
+import { address, answer, RULE, startFakes } from '../testing/worker-processes.ts'
 
 describe('a supervisor of workers', () => {
   test('begins with what counts, and has begun when all listen', async () => {
-    const { supervisor, processes, listen } = setUp()
+    const { supervisor, processes, listen } = startFakes()
     const started = supervisor.start()
     assert.deepEqual(
       processes.map(({ worker, sent }) => [worker, sent.map(({ kind }) => kind)]),
@@ -104,14 +21,14 @@ describe('a supervisor of workers', () => {
   })
 
   test('has not begun where one cannot', async () => {
-    const { supervisor, processes } = setUp()
+    const { supervisor, processes } = startFakes()
     const started = supervisor.start()
     processes[1]!.say({ kind: 'failed', problems: ['the port is taken'] })
     assert.deepEqual(await started, { ok: false, problems: ['the port is taken'] })
   })
 
   test('replaces one that dies at once, and one that goes on dying later and later', async () => {
-    const setting = setUp()
+    const setting = startFakes()
     await setting.begun()
     setting.processes[0]!.die()
     const delays: number[] = []
@@ -126,7 +43,7 @@ describe('a supervisor of workers', () => {
   })
 
   test('forgets early deaths of one that has lived', async () => {
-    const setting = setUp()
+    const setting = startFakes()
     await setting.begun()
     for (let deaths = 0; deaths < 3; deaths++) {
       setting.processes.findLast(({ worker }) => worker === 1)!.die()
@@ -138,7 +55,7 @@ describe('a supervisor of workers', () => {
   })
 
   test('gives up where all of them die soon, in one line', async () => {
-    const setting = setUp()
+    const setting = startFakes()
     await setting.begun()
     for (const process of setting.processes) process.die()
     while (setting.delayed.length > 0) {
@@ -152,7 +69,7 @@ describe('a supervisor of workers', () => {
   })
 
   test('a rule is in force when every worker that lives has said so', async () => {
-    const { supervisor, processes, begun } = setUp()
+    const { supervisor, processes, begun } = startFakes()
     await begun()
     let isSpread = false
     const spread = supervisor.spread(RULE).then(() => (isSpread = true))
@@ -170,10 +87,9 @@ describe('a supervisor of workers', () => {
   for (const [name, happen] of [
     ['does not answer in time', ({ limits }) => limits.at(-1)!.abort()],
     ['cannot', ({ processes }) => answer(processes[1]!, false)],
-    ['dies', ({ processes }) => processes[1]!.die()],
-  ] as readonly (readonly [string, (setting: ReturnType<typeof setUp>) => void])[]) {
+  ] as readonly (readonly [string, (setting: ReturnType<typeof startFakes>) => void])[]) {
     test(`one that ${name} does not hold a rule up, and does not go on without it`, async () => {
-      const setting = setUp()
+      const setting = startFakes()
       await setting.begun()
       const spread = setting.supervisor.spread(RULE)
       answer(setting.processes[0]!, true)
@@ -188,8 +104,19 @@ describe('a supervisor of workers', () => {
     })
   }
 
+  test('one that dies does not hold a rule up, and is not told of twice', async () => {
+    const setting = startFakes()
+    await setting.begun()
+    const spread = setting.supervisor.spread(RULE)
+    answer(setting.processes[0]!, true)
+    setting.processes[1]!.die()
+    await spread
+    const kinds = setting.events.slice(-1).map(({ kind }) => kind)
+    assert.deepEqual(kinds, ['ended'])
+  })
+
   test('one that has not begun yet is told, too', async () => {
-    const setting = setUp()
+    const setting = startFakes()
     await setting.begun()
     setting.processes[0]!.die()
     setting.replace()
@@ -201,7 +128,7 @@ describe('a supervisor of workers', () => {
   })
 
   test('what one has found out is told to the others', async () => {
-    const { processes, begun } = setUp(3)
+    const { processes, begun } = startFakes(3)
     await begun()
     const news = {
       kind: 'refused',
@@ -214,7 +141,7 @@ describe('a supervisor of workers', () => {
   })
 
   test('one that does not answer is left out', async () => {
-    const { supervisor, processes, limits, begun } = setUp()
+    const { supervisor, processes, limits, begun } = startFakes()
     await begun()
     const asked = supervisor.askAll('settle', 1_000)
     answer(processes[0]!, true)
@@ -223,7 +150,7 @@ describe('a supervisor of workers', () => {
   })
 
   test('lets all of them end, and replaces none', async () => {
-    const setting = setUp()
+    const setting = startFakes()
     await setting.begun()
     const stopped = setting.supervisor.stop(5_000)
     for (const process of setting.processes) assert.equal(process.sent.at(-1)!.kind, 'stop')

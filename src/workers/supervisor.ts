@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import type { News } from '../peers.ts'
 import type { Answers, Ask, Rule, ToKeeper, ToWorker, WorkerStart } from './messages.ts'
+import { BEAT_MS, Pulse } from './pulse.ts'
 import { answerBy, Questions } from './questions.ts'
 
 /** A process as the system runs it. */
@@ -22,6 +23,8 @@ export type WorkerEvent =
       readonly pid: number
       /** Whether all are to end. */
       readonly isWanted: boolean
+      /** It was killed, and was told of as such. */
+      readonly isBehind: boolean
       /** Undefined: nobody takes its place. */
       readonly replacedInMs: number | undefined
     } & Ending)
@@ -31,11 +34,12 @@ export type WorkerEvent =
       readonly pid: number
       readonly problems: readonly string[]
     }
-  /** It did not take over what counts from now on, and is replaced. */
+  /** It did not take over what counts from now on, or does not answer at all, and is killed. */
   | { readonly kind: 'behind'; readonly worker: number; readonly pid: number; readonly message: string }
 
 export type SupervisorDeps = {
   readonly count: number
+  /** May throw: the system has no process to give. */
   launch(worker: number, on: { message(message: ToKeeper): void; exit(ending: Ending): void }): WorkerProcess
   /** What a worker that begins now begins with. */
   startOf(): WorkerStart
@@ -50,6 +54,8 @@ export type SupervisorDeps = {
   /** Milliseconds, monotonic. */
   elapsed(): number
   schedule(work: () => void, delayMs: number): void
+  /** Again and again, for as long as the process lives. */
+  every(ms: number, work: () => void): void
   /** Aborts after so many milliseconds. */
   limit(ms: number): AbortSignal
 }
@@ -62,8 +68,11 @@ type Started =
 type Live = {
   readonly process: WorkerProcess
   readonly questions: Questions
+  readonly pulse: Pulse
   readonly sinceMs: number
-  isListening: boolean
+  isBehind: boolean
+  /** Undefined: it does not listen yet, or does not do what counts. */
+  at: Listening | undefined
   /** What it said last of its figures. */
   metrics: Answers['metrics'] | undefined
 }
@@ -72,12 +81,16 @@ type Slot = { readonly worker: number; live: Live | undefined; failures: number 
 
 /** A worker that hangs for so long holds what it should not any more: it is killed. */
 const RULE_LIMIT_MS = 20_000
+/** Most of what clients get by one worker, they get by all: nobody waits longer for the last of them. */
+const START_LIMIT_MS = 30_000
 const BACKOFF_MS = 100
 const BACKOFF_MAX_MS = 30_000
 /** Who has lived for so long has not died of how it began. */
 const STABLE_MS = 60_000
 /** Short lives of each worker in a row, after which no further one is begun where none is alive. */
 const SHORT_LIVES_MAX = 5
+
+const NO_PROCESS: WorkerProcess = { pid: 0, send: () => undefined, kill: () => undefined }
 
 /** Starts the workers, brings them what counts, and replaces those that end. */
 export class Supervisor {
@@ -86,6 +99,8 @@ export class Supervisor {
   readonly #started = Promise.withResolvers<Started>()
   readonly #allEnded = Promise.withResolvers<void>()
   #shortLives = 0
+  /** Whether one worker is enough to begin with. */
+  #isLate = false
   #isStopping = false
 
   constructor(deps: SupervisorDeps) {
@@ -97,15 +112,18 @@ export class Supervisor {
     }))
   }
 
-  /** Resolves when all of them listen, or when one of them cannot. */
+  /** Resolves when all of them listen, or after a limit any of them; when one of them cannot; and when all are to end. */
   async start(): Promise<Started> {
+    const late = this.#deps.limit(START_LIMIT_MS)
+    late.addEventListener('abort', () => this.#late(), { once: true })
     for (const slot of this.#slots) this.#launch(slot)
+    this.#deps.every(BEAT_MS, () => this.#beat())
     return await this.#started.promise
   }
 
   /** Workers that listen now. */
   get listening(): number {
-    return this.#slots.filter(({ live }) => live?.isListening === true).length
+    return this.#slots.filter(({ live }) => live?.at !== undefined).length
   }
 
   get count(): number {
@@ -115,29 +133,34 @@ export class Supervisor {
   /** Resolves when every worker that lives goes by the rule; one that does not in time is killed. Never rejects. */
   async spread(rule: Rule): Promise<void> {
     await Promise.all(
-      this.#alive().map(async ([{ worker }, { process, questions }]) => {
+      this.#alive().map(async ([slot, live]) => {
         try {
-          await questions.ask({ kind: 'rule', rule }, this.#deps.limit(RULE_LIMIT_MS))
+          await live.questions.ask({ kind: 'rule', rule }, this.#deps.limit(RULE_LIMIT_MS))
         } catch (error) {
-          const message = error instanceof Error ? error.message : String(error)
-          this.#deps.onEvent({ kind: 'behind', worker, pid: process.pid, message })
-          process.kill()
+          this.#behind(slot, live, error instanceof Error ? error.message : String(error))
         }
       }),
     )
   }
 
-  /** What each worker that listens answers within the limit, by its process; the others are left out. */
+  /**
+   * What each worker that listens answers within the limit, by its process; the others are left out. `onAnswer` is called
+   * with each while the process lives.
+   */
   async askAll<Kind extends 'metrics' | 'recent' | 'settle'>(
     kind: Kind,
     limitMs: number,
+    onAnswer?: (pid: number, answer: Answers[Kind]) => void,
   ): Promise<ReadonlyMap<number, Answers[Kind]>> {
     const limit = this.#deps.limit(limitMs)
-    const listening = this.#alive().filter(([, { isListening }]) => isListening)
+    const listening = this.#alive().filter(([, { at }]) => at !== undefined)
     const answers = await Promise.all(
-      listening.map(async ([, { process, questions }]) => {
+      listening.map(async ([slot, live]) => {
+        const { pid } = live.process
         try {
-          return [[process.pid, await questions.ask({ kind }, limit)] as const]
+          const answer = await live.questions.ask({ kind }, limit)
+          if (slot.live === live) onAnswer?.(pid, answer)
+          return [[pid, answer] as const]
         } catch {
           // Busy, or ending.
           return []
@@ -157,6 +180,7 @@ export class Supervisor {
   /** Lets all of them end, and ends those that have not after `limitMs`. */
   async stop(limitMs: number): Promise<void> {
     this.#isStopping = true
+    this.#started.resolve({ ok: false, problems: [] })
     const alive = this.#alive()
     if (alive.length === 0) return
     for (const [, { process }] of alive) process.send({ kind: 'stop' })
@@ -173,30 +197,70 @@ export class Supervisor {
   #launch(slot: Slot): void {
     if (this.#isStopping) return
     const { worker } = slot
-    const process = this.#deps.launch(worker, {
-      message: (message) => this.#hear(slot, live, message),
-      exit: (ending) => this.#ended(slot, live, ending),
-    })
+    let process = NO_PROCESS
+    let problem: string | undefined
+    try {
+      process = this.#deps.launch(worker, {
+        message: (message) => this.#hear(slot, live, message),
+        exit: (ending) => this.#ended(slot, live, ending),
+      })
+    } catch (error) {
+      problem = error instanceof Error ? error.message : String(error)
+    }
     const live: Live = {
       process,
       questions: new Questions((id, ask) => process.send({ kind: 'ask', id, ask })),
+      pulse: new Pulse(),
       sinceMs: this.#deps.elapsed(),
-      isListening: false,
+      isBehind: false,
+      at: undefined,
       metrics: undefined,
     }
     slot.live = live
+    if (problem !== undefined) {
+      this.#deps.onEvent({ kind: 'failed', worker, pid: process.pid, problems: [problem] })
+      return this.#ended(slot, live, { code: null, signal: null })
+    }
     process.send({ kind: 'start', start: this.#deps.startOf() })
     this.#deps.onEvent({ kind: 'started', worker, pid: process.pid })
   }
 
+  #late(): void {
+    this.#isLate = true
+    this.#begin()
+  }
+
+  /** What one worker listens at, all do. */
+  #begin(): void {
+    const at = this.#alive().flatMap(([, live]) => (live.at === undefined ? [] : [live.at]))
+    const [first] = at
+    if (first !== undefined && (this.#isLate || at.length === this.count))
+      this.#started.resolve({ ok: true, at: first })
+  }
+
+  /** Asks who is there, and ends who has not been for long: it may hold connections, and what it goes by is old. */
+  #beat(): void {
+    for (const [slot, live] of this.#alive()) {
+      if (live.pulse.beat()) this.#behind(slot, live, 'it does not answer')
+      else live.process.send({ kind: 'ping' })
+    }
+  }
+
+  #behind(slot: Slot, live: Live, message: string): void {
+    if (slot.live !== live || live.isBehind) return
+    live.isBehind = true
+    live.at = undefined
+    this.#deps.onEvent({ kind: 'behind', worker: slot.worker, pid: live.process.pid, message })
+    live.process.kill()
+  }
+
   #hear({ worker }: Slot, live: Live, message: ToKeeper): void {
-    const { process, questions } = live
+    const { process, questions, pulse } = live
     switch (message.kind) {
       case 'listening':
-        live.isListening = true
+        live.at = message.at
         this.#deps.onEvent({ kind: 'listening', worker, pid: process.pid })
-        if (this.listening === this.count) this.#started.resolve({ ok: true, at: message.at })
-        return
+        return this.#begin()
       case 'failed':
         this.#deps.onEvent({ kind: 'failed', worker, pid: process.pid, problems: message.problems })
         this.#started.resolve({ ok: false, problems: message.problems })
@@ -213,13 +277,16 @@ export class Supervisor {
         this.#deps.onNews(message.news)
         this.tell(message.news, process.pid)
         return
+      case 'pong':
+        return pulse.heard()
       case 'ended':
         live.metrics = message.metrics
     }
   }
 
-  #ended(slot: Slot, { process, questions, sinceMs, metrics }: Live, ending: Ending): void {
+  #ended(slot: Slot, live: Live, ending: Ending): void {
     const { worker } = slot
+    const { process, questions, sinceMs, metrics, isBehind } = live
     slot.live = undefined
     questions.end()
     const hasLasted = this.#deps.elapsed() - sinceMs >= STABLE_MS
@@ -233,6 +300,7 @@ export class Supervisor {
       worker,
       pid: process.pid,
       isWanted: this.#isStopping,
+      isBehind,
       replacedInMs,
       ...ending,
     })

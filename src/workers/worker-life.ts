@@ -2,6 +2,7 @@ import { closeAll, listenProblem, listenToClients, type ClientListeners } from '
 import type { News } from '../peers.ts'
 import { StoreError } from '../store/error.ts'
 import type { Answers, Ask, ToKeeper, ToWorker, WorkerStart } from './messages.ts'
+import { BEAT_MS, Pulse } from './pulse.ts'
 import { answerBy, Questions } from './questions.ts'
 import { createWorkerDeps, type Keeper, type WorkerDeps } from './worker-deps.ts'
 
@@ -10,6 +11,10 @@ export type WorkerLifeDeps = {
   send(message: ToKeeper): Promise<void>
   /** Ends the process. */
   end(): void
+  /** Nobody keeps this worker any more: ends the process at once. */
+  abandoned(): void
+  /** Again and again, for as long as the process lives. */
+  every(ms: number, work: () => void): void
 }
 
 type Running = {
@@ -24,6 +29,7 @@ const TUF_LIMIT_MS = 10_000
 export class WorkerLife {
   readonly #deps: WorkerLifeDeps
   readonly #questions: Questions
+  readonly #pulse = new Pulse()
   readonly #listeners: ((news: News) => void)[] = []
   #running: Promise<Running | undefined> = Promise.resolve(undefined)
   /** The same once it is there, for what cannot wait. */
@@ -33,6 +39,10 @@ export class WorkerLife {
   constructor(deps: WorkerLifeDeps) {
     this.#deps = deps
     this.#questions = new Questions((id, ask) => void deps.send({ kind: 'ask', id, ask }))
+    // A keeper that has been stopped renews nothing that is trusted, and takes nothing back.
+    deps.every(BEAT_MS, () => {
+      if (this.#pulse.beat()) deps.abandoned()
+    })
   }
 
   hear(message: ToWorker): void {
@@ -48,6 +58,10 @@ export class WorkerLife {
         return
       case 'news':
         for (const listener of this.#listeners) listener(message.news)
+        return
+      case 'ping':
+        this.#pulse.heard()
+        void this.#deps.send({ kind: 'pong' })
         return
       case 'stop':
         this.stop()

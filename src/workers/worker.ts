@@ -13,7 +13,21 @@ async function send(message: ToKeeper): Promise<void> {
   })
 }
 
-const life = new WorkerLife({ send, end: () => process.exit(EXIT.ok) })
+/**
+ * Without its keeper nobody renews what is trusted. By a signal: nobody reads the log any more, and what flushes it on the
+ * way out of a process would try for ever.
+ */
+function abandoned(): void {
+  life.flush()
+  process.kill(process.pid, 'SIGKILL')
+}
+
+const life = new WorkerLife({
+  send,
+  end: () => process.exit(EXIT.ok),
+  abandoned,
+  every: (ms, work) => void setInterval(work, ms).unref(),
+})
 
 process.on('message', (message: unknown) => {
   if (isToWorker(message)) life.hear(message)
@@ -21,12 +35,7 @@ process.on('message', (message: unknown) => {
 // A terminal and some supervisors signal every process of the group; the keeper reloads for all.
 process.on('SIGHUP', () => undefined)
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => life.stop())
-// Without its keeper nobody renews what is trusted. By a signal: nobody reads the log any more, and what flushes it on the
-// way out of a process would try for ever.
-cluster.worker?.once('disconnect', () => {
-  life.flush()
-  process.kill(process.pid, 'SIGKILL')
-})
+cluster.worker?.once('disconnect', abandoned)
 process.on('uncaughtException', (error: unknown) => {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   process.stderr.write(`portcullis: unexpected error in a worker: ${text}\n`)

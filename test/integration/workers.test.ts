@@ -37,6 +37,21 @@ describe('two workers', () => {
     assert.deepEqual(await statuses('/v2/enforced/unsigned/manifests/v1'), [403, 403])
   })
 
+  test('the document of a refusal that one names, the other has', async () => {
+    publish(harness, { repository: 'enforced/stopped', image: uniqueImage('stopped') })
+    const headers = { 'user-agent': 'containerd/2.1.0' }
+    const target = '/v2/enforced/stopped/manifests'
+    const head = await of(1)('HEAD', `${target}/v1`, { headers })
+    assert.equal(head.status, 200)
+    const document = `${target}/${head.headers['docker-content-digest']}`
+    // It is told, not waited for: until it has come, the other has no such manifest.
+    let get = await of(2)('GET', document, { headers })
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    while (get.status === 404) get = await of(2)('GET', document, { headers })
+    assert.equal(get.status, 403)
+    assert.match(get.body.toString(), /blocked by policy signed/)
+  })
+
   test('what one has fetched, the other has', async () => {
     const { image } = await publishSigned(harness, {
       repository: 'enforced/shared',

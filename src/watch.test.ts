@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { text } from 'node:stream/consumers'
+import { test } from 'node:test'
+
+/** Writes 40 MB of lines, and says on standard error what /metrics would. */
+const PROGRAM = `
+  import { createWatch } from ${JSON.stringify(new URL('watch.ts', import.meta.url).href)}
+  const watch = createWatch({ log: { level: 'info' } }, () => new Date())
+  for (let index = 0; index < 40; index++) watch.writeLines((JSON.stringify({ a: 'x'.repeat(99_990) }) + '\\n').repeat(10))
+  process.stderr.end(await watch.metrics.registry.getSingleMetricAsString('portcullis_log_lines_dropped_total'))
+`
+
+test('a log that nobody reads takes no memory without end: what does not fit is counted', async () => {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM])
+  const said = await text(child.stderr)
+  child.kill('SIGKILL')
+  const dropped = Number(/^portcullis_log_lines_dropped_total (\d+)$/m.exec(said)?.[1])
+  assert.ok(dropped >= 60 && dropped <= 100, said)
+})
