@@ -10,14 +10,16 @@ import { deviationsOf, reportMarkdown, writeReport, type Results } from './repor
 import { createWorld, DEPENDENCIES, type Dependency, type World } from './world.ts'
 
 const USAGE = `node load-tests/outage/run.ts [--only tuf,rekor,kms,registry] [--faults refused,hanging,…] [--quick]
-                [--out docs/outages.md] [--commit ID]
+                [--paces] [--out docs/outages.md] [--commit ID]
 Kills each dependency in each way, before the first start, while it is warm, across a SIGKILL, and mends it again;
-compares every answer with the rules. --quick: fewer faults, shorter. Fails where anything is otherwise.`
+compares every answer with the rules. --quick: fewer faults, shorter. --paces: only how long warm pulls take.
+Fails where anything is otherwise.`
 
 type Options = {
   readonly dependencies: readonly Dependency[]
   readonly faults: readonly Fault[]
   readonly isQuick: boolean
+  readonly isPacesOnly: boolean
   readonly out: string | undefined
   readonly commit: string
 }
@@ -35,6 +37,7 @@ function readArguments(): Options | undefined {
       only: { type: 'string', default: DEPENDENCIES.join(',') },
       faults: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      paces: { type: 'boolean', default: false },
       out: { type: 'string' },
       commit: { type: 'string', default: 'this one' },
       help: { type: 'boolean', default: false },
@@ -46,6 +49,7 @@ function readArguments(): Options | undefined {
     dependencies: chosen(DEPENDENCIES, values.only),
     faults: values.faults === undefined ? faults : chosen(FAULTS, values.faults),
     isQuick: values.quick,
+    isPacesOnly: values.paces,
     out: values.out,
     commit: values.commit,
   }
@@ -125,10 +129,11 @@ async function runAll(options: Options): Promise<Results> {
   const started = performance.now()
   await using world = await createWorld()
   const cells = cellsOf(options)
-  const first = await mapBounded(cells, CELLS_AT_ONCE, (what) => runCell(world, what, 'first'))
-  const warm = await mapBounded(cells, CELLS_AT_ONCE, (what) => runCell(world, what, 'warm'))
+  const judged = options.isPacesOnly ? [] : cells
+  const first = await mapBounded(judged, CELLS_AT_ONCE, (what) => runCell(world, what, 'first'))
+  const warm = await mapBounded(judged, CELLS_AT_ONCE, (what) => runCell(world, what, 'warm'))
   const paces = await runPaces(world, cells, options.isQuick)
-  const blackouts = await runBlackouts(world, options.isQuick ? 1 : BLACKOUTS)
+  const blackouts = options.isPacesOnly ? [] : await runBlackouts(world, options.isQuick ? 1 : BLACKOUTS)
   const seconds = Math.round((performance.now() - started) / 1000)
   const pulls = [...first, ...warm].reduce((sum, { seen }) => sum + seen.length, 0)
   const conditions = [
