@@ -186,7 +186,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
         cells.reduce((sum, cell) => sum + failedOf(cell), 0),
         0,
       ),
-      atLeast('pulls, rate to nginx', ratio, 0.2),
+      atLeast('pulls, rate to nginx', ratio, 0.4),
     ],
   }
 }

@@ -233,7 +233,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
       atMost(
         'p99 of warm pulls, while cold : quiet',
         ratio(samples, ({ p99Ms }) => p99Ms),
-        20,
+        5,
       ),
     ],
   }

@@ -161,7 +161,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
         samples.reduce((sum, { failed }) => sum + failed, 0),
         0,
       ),
-      atLeast('two workers to one, a core each, by CPU', speedUp(samples), 1.1),
+      atLeast('two workers to one, a core each, by CPU', speedUp(samples), 1.4),
     ],
   }
 }

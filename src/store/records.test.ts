@@ -37,19 +37,6 @@ describe('records', () => {
     assert.equal(openState({ database }).state.decisions(10).length, 3)
   })
 
-  it('that are old are not read at start: it takes no longer the longer the record is', () => {
-    const { state, database } = openState()
-    for (let index = 0; index <= 1_000; index += 1) {
-      const key = `decision ${index}`
-      state.recordDecision({ key, id: hash('sha256', key, 'hex').slice(0, 12), at: new Date(1), json: key })
-    }
-    const change = (rowid: number) => database.exec(`UPDATE decision SET json = '{}' WHERE rowid = ${rowid}`)
-    change(1)
-    checkRecords(database)
-    change(2)
-    assert.throws(() => checkRecords(database), { code: 'damaged', message: /^decision 2 in / })
-  })
-
   const damages = [
     { name: 'a key', of: 'decision 2', sql: `UPDATE decision SET key = replace(key, 'two', 'twp')` },
     { name: 'an id', of: 'decision 2', sql: `UPDATE decision SET id = 'feedfeedfeed' WHERE rowid = 2` },

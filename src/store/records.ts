@@ -7,19 +7,14 @@ import { checkPromotions } from './rollout.ts'
 
 /** The tables of what nobody can gather again. */
 const RECORD_TABLES = ['decision', 'admission', 'promotion'] as const
-/** The newest: nothing that is enforced depends on a decision, and a start in an outage must not take longer each year. */
-const DECISIONS_READ_MAX = 1_000
 
 /**
- * Reads the records, of decisions the newest, and checks that each is what was written. Throws StoreError `damaged`, which says how to go on: a
+ * Reads every record and checks that it is what was written. Throws StoreError `damaged`, which says how to go on: a
  * record that cannot be trusted is for a person to look at, not for a program to drop.
  */
 export function checkRecords(database: Database): void {
   for (const table of RECORD_TABLES) checkTable(database, table)
-  const decisions = database.prepare(
-    'SELECT rowid, id, key, json, checksum FROM decision ORDER BY rowid DESC LIMIT ?',
-  )
-  for (const row of decisions.iterate(DECISIONS_READ_MAX)) {
+  for (const row of database.prepare('SELECT rowid, id, key, json, checksum FROM decision').iterate()) {
     const finding = decisionFinding(row)
     if (finding !== undefined)
       throw damaged(database, { table: 'decision', rowid: integerOf(row, 'rowid'), finding })
