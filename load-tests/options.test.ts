@@ -18,6 +18,7 @@ describe('readOptions', () => {
     assert.deepEqual(chosen(), ['a', 'b'])
     assert.deepEqual(chosen('--scenario', 'all'), ['a', 'b'])
     assert.deepEqual(chosen('--scenario', 'long,a'), ['long', 'a'])
+    assert.deepEqual(chosen('--scenario', 'every'), ['a', 'b', 'long'])
   })
   it('writes figures to bench, and none of a quick run unless told where', () => {
     assert.equal(readOptions([], KNOWN)?.output, 'bench')

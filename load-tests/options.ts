@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util'
 import type { Scenario, ScenarioInput } from './scenario.ts'
 
-export const USAGE = `npm run load -- [--scenario NAME[,NAME]|all] [--rounds 1-20] [--seconds 1-3600] [--connections 1-256]
+export const USAGE = `npm run load -- [--scenario NAME[,NAME]|all|every] [--rounds 1-20] [--seconds 1-3600] [--connections 1-256]
                 [--generator wrk|autocannon] [--quick] [--output DIR] [--commit ID] [--check]
 Drives programs on this machine's 127.0.0.1 only, server on one core, generator on another.
+  --scenario default all: every whole pull, some 25 minutes; every: with soak and the programs of bench/, an hour
   --quick    small numbers of everything: whether it works, no figures, nothing written unless --output says where
   --output   folder of RESULTS.md and results/ (default bench)
   --commit   what the report calls this tree (default: git's short id)
@@ -31,6 +32,7 @@ function generatorOf(text: string): 'autocannon' | 'wrk' {
 }
 
 function scenariosOf(text: string, known: readonly Scenario[]): readonly Scenario[] {
+  if (text === 'every') return known
   if (text === 'all') return known.filter(({ isByNameOnly }) => isByNameOnly !== true)
   return text.split(',').map((name) => {
     const found = known.find((scenario) => scenario.name === name)

@@ -55,6 +55,13 @@ describe('pages', () => {
   })
 })
 
+describe('what a program printed', () => {
+  const printed = { ...RESULT, output: '\u001B[1mms\u001B[0m 12\n\n' }
+  const block = '```\nms 12\n```'
+  it('is on the full page', () => assert.ok(fullPage(SCENARIO, printed, FACTS).includes(block)))
+  it('is in the summary', () => assert.ok(summary(SCENARIO, printed, FACTS, 'results').includes(block)))
+})
+
 describe('withBlock', () => {
   const block = (name: string, text: string) =>
     `<!-- load: begin ${name} -->\n\n${text}\n\n<!-- load: end ${name} -->`

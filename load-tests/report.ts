@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import type { Check, Plot, Scenario, ScenarioResult, Table } from './scenario.ts'
 
 /** What a reader needs to judge a figure, and to get it again. */
@@ -41,6 +42,11 @@ function tableMarkdown({ title, columns, rows }: Table): string {
   return [...(title === undefined ? [] : [`**${title}**`, '']), ...lines].join('\n')
 }
 
+/** Colour is for terminals. */
+function outputMarkdown({ output }: ScenarioResult): readonly string[] {
+  return output === undefined ? [] : [`\`\`\`\n${stripVTControlCharacters(output).trimEnd()}\n\`\`\``]
+}
+
 function checksTable(checks: readonly Check[]): Table {
   const rows = checks.map(({ name, ok, found, wanted }) => [name, found, wanted, ok ? 'yes' : '**no**'])
   return { title: 'What `--check` asks', columns: ['check', 'found', 'wanted', 'holds'], rows }
@@ -60,14 +66,12 @@ function heading(level: '#' | '##', { name, about }: Scenario, facts: RunFacts):
 }
 
 /** Everything that one run of a scenario found. `plots` is the folder of the plots as the page sees it. */
-export function fullPage(
-  scenario: Scenario,
-  { conditions, tables, plots, checks }: ScenarioResult,
-  facts: RunFacts,
-): string {
+export function fullPage(scenario: Scenario, result: ScenarioResult, facts: RunFacts): string {
+  const { conditions, tables, plots, checks } = result
   const parts = [
     ...heading('#', scenario, facts),
     conditions.map((condition) => `- ${condition}`).join('\n'),
+    ...outputMarkdown(result),
     ...tables.map(tableMarkdown),
     ...plots.map((plot) => `![${plot.title}](${plotFile(scenario.name, plot)})`),
     ...(checks.length === 0 ? [] : [tableMarkdown(checksTable(checks))]),
@@ -75,15 +79,12 @@ export function fullPage(
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
-/** For the page of all results: the first table and the first plot, the rest by a link. `folder` holds the full pages. */
-export function summary(
-  scenario: Scenario,
-  { tables, plots }: ScenarioResult,
-  facts: RunFacts,
-  folder: string,
-): string {
+/** For the page of all results: what a program printed, the first table and the first plot, the rest by a link. `folder` holds the full pages. */
+export function summary(scenario: Scenario, result: ScenarioResult, facts: RunFacts, folder: string): string {
+  const { tables, plots } = result
   const parts = [
     ...heading('##', scenario, facts),
+    ...outputMarkdown(result),
     ...tables.slice(0, 1).map(tableMarkdown),
     ...plots.slice(0, 1).map((plot) => `![${plot.title}](${folder}/${plotFile(scenario.name, plot)})`),
     `Conditions, all tables and plots: [${folder}/${scenario.name}.md](${folder}/${scenario.name}.md).`,

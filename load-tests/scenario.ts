@@ -37,6 +37,8 @@ export type Check = {
 
 export type ScenarioResult = {
   readonly conditions: readonly string[]
+  /** Of a program that says its figures itself, as it printed them. */
+  readonly output?: string
   readonly tables: readonly Table[]
   readonly plots: readonly Plot[]
   readonly checks: readonly Check[]
@@ -48,7 +50,7 @@ export type Scenario = {
   readonly about: string
   /** Programs that must be on PATH. */
   readonly tools: readonly string[]
-  /** `all` leaves it out: it takes longer than everything else together. */
+  /** `all` leaves it out: it takes long, or is of one part and not of a whole pull. `every` does not. */
   readonly isByNameOnly?: true
   run(input: ScenarioInput): Promise<ScenarioResult>
 }

@@ -3,6 +3,7 @@ import { coldStorm } from './cold-storm.ts'
 import { herd } from './herd.ts'
 import { mixed } from './mixed.ts'
 import { outage } from './outage-pace.ts'
+import { programs } from './programs.ts'
 import { reload } from './reload.ts'
 import type { Scenario } from './scenario.ts'
 import { soak } from './soak.ts'
@@ -26,4 +27,5 @@ export const SCENARIOS: readonly Scenario[] = [
   outage,
   workers,
   soak,
+  ...programs,
 ]
