@@ -109,14 +109,17 @@ type Nginx = {
   readonly directory: string
   readonly template: string
   readonly upstream: string
-  readonly core: number
+  /** As taskset lists them. */
+  readonly cores: string
+  readonly workers: number
 }
 
 async function startNginx({
   directory,
   template,
   upstream,
-  core,
+  cores,
+  workers,
 }: Nginx): Promise<{ host: string; running: Running }> {
   const port = await freePort()
   await mkdir(directory, { recursive: true })
@@ -124,10 +127,15 @@ async function startNginx({
     .replaceAll('@DIRECTORY@', directory)
     .replaceAll('@PORT@', String(port))
     .replaceAll('@UPSTREAM@', upstream)
+    // A process that leads others changes its user, who could not read what this one writes.
+    .replaceAll(
+      '@PROCESSES@',
+      workers === 1 ? 'master_process off' : `user root; worker_processes ${workers}`,
+    )
   const path = join(directory, 'nginx.conf')
   await writeFile(path, text)
   const host = `127.0.0.1:${port}`
-  const command = pinned(core, find('nginx') ?? 'nginx', ['-e', 'stderr', '-p', directory, '-c', path])
+  const command = pinned(cores, find('nginx') ?? 'nginx', ['-e', 'stderr', '-p', directory, '-c', path])
   return { host, running: await start('nginx', command, () => answers(`http://${host}/v2/`)) }
 }
 
@@ -136,12 +144,22 @@ export function startUpstreamFront(
   directory: string,
   upstream: string,
 ): Promise<{ host: string; running: Running }> {
-  return startNginx({ directory, template: 'upstream.conf.template', upstream, core: GENERATOR_CORE })
+  return startNginx({
+    directory,
+    template: 'upstream.conf.template',
+    upstream,
+    cores: String(GENERATOR_CORE),
+    workers: 1,
+  })
 }
 
-export async function startNginxPeer(directory: string, upstream: string): Promise<Peer> {
+export async function startNginxPeer(
+  directory: string,
+  upstream: string,
+  { workers = 1, cores = String(SERVER_CORE) } = {},
+): Promise<Peer> {
   const template = 'nginx.conf.template'
-  const { host, running } = await startNginx({ directory, template, upstream, core: SERVER_CORE })
+  const { host, running } = await startNginx({ directory, template, upstream, cores, workers })
   return { name: NGINX, url: `http://${host}`, running }
 }
 

@@ -4,9 +4,11 @@ import { atLeast, exactly } from './checks.ts'
 import { warmTargets } from './cold/warm.ts'
 import { createColdWorld } from './cold/world.ts'
 import type { Target } from './measure.ts'
-import { startPortcullisPeer, type PortcullisPeer } from './peers.ts'
+import { paced } from './paced.ts'
+import { startNginxPeer, startPortcullisPeer, type Peer } from './peers.ts'
 import { cpuSeconds } from './process-cpu.ts'
 import { median, spreadOf, spreadText } from './report.ts'
+import { NGINX, OURS } from './rows.ts'
 import type { Scenario, ScenarioInput, ScenarioResult, Table } from './scenario.ts'
 import { measureByWrk } from './wrk.ts'
 
@@ -16,18 +18,24 @@ const SETTINGS = [
   { workers: 2, cores: '0,1' },
 ] as const
 type Setting = (typeof SETTINGS)[number]
+const SERVERS = [OURS, NGINX] as const
+
+/** So few that the generator, too, finds room on its core. */
+const PER_WORKER_PER_SECOND = 12_000
+
+type Place = { readonly setting: Setting; readonly peer: Peer; readonly target: Target }
 
 type Sample = {
+  readonly server: string
   readonly workers: number
-  readonly requestsPerSecond: number
-  /** Of all processes of the proxy, keeper included. */
-  readonly cpuMicrosPerRequest: number
+  /** At PER_WORKER_PER_SECOND, of all processes of the server. */
+  readonly cpuMicros: number
   /** Of the busiest of the processes, in shares of the processor time of all. */
   readonly busiestShare: number
+  /** As fast as it can, the generator on the second core. */
+  readonly saturatedPerSecond: number
   readonly failed: number
 }
-
-type Place = { readonly setting: Setting; readonly proxy: PortcullisPeer; readonly target: Target }
 
 /** The process and all that it started. */
 async function familyOf(pid: number): Promise<readonly number[]> {
@@ -45,113 +53,139 @@ async function familyOf(pid: number): Promise<readonly number[]> {
 }
 
 async function measureOnce(
-  { setting, proxy, target }: Place,
-  seconds: number,
-  connections: number,
+  { setting: { workers }, peer, target }: Place,
+  { seconds, connections }: ScenarioInput,
 ): Promise<Sample> {
-  const family = await familyOf(proxy.running.pid)
+  const family = await familyOf(peer.running.pid)
   const before = await Promise.all(family.map(cpuSeconds))
-  const { requestsPerSecond, failed } = await measureByWrk(target, seconds, connections)
+  const pace = { ratePerSecond: PER_WORKER_PER_SECOND * workers, seconds, connections }
+  const steady = await paced(target, pace)
   const after = await Promise.all(family.map(cpuSeconds))
   const used = after.map((total, index) => total - (before[index] ?? 0))
   const all = used.reduce((sum, one) => sum + one, 0)
+  const saturated = await measureByWrk(target, seconds, connections)
   return {
-    workers: setting.workers,
-    requestsPerSecond,
-    cpuMicrosPerRequest: (all * 1e6) / (requestsPerSecond * seconds),
+    server: peer.name,
+    workers,
+    cpuMicros: (all * 1e6) / steady.sent,
     busiestShare: Math.max(...used) / all,
-    failed,
+    saturatedPerSecond: saturated.requestsPerSecond,
+    failed: steady.failed + saturated.failed,
   }
 }
 
-async function measureAll(input: ScenarioInput): Promise<readonly Sample[]> {
-  await using stack = new AsyncDisposableStack()
+async function startPlaces(input: ScenarioInput, stack: AsyncDisposableStack): Promise<readonly Place[]> {
   const world = stack.use(await createColdWorld())
   const places: Place[] = []
   for (const setting of SETTINGS) {
     const { workers, cores } = setting
     const directory = join(input.directory, `workers-${workers}`)
-    const options = await world.proxyOptions(directory, { config: { workers } })
+    const options = await world.proxyOptions(join(directory, 'proxy'), { config: { workers } })
     const proxy = await startPortcullisPeer({ ...options, cores })
     stack.defer(() => proxy.running.stop())
+    const nginx = await startNginxPeer(join(directory, 'nginx'), world.host, setting)
+    stack.defer(() => nginx.running.stop())
     const [target] = await warmTargets(world, proxy.url)
     if (target === undefined) throw new TypeError('there is no image')
-    places.push({ setting, proxy, target })
+    const path = target.url.slice(proxy.url.length)
+    places.push({ setting, peer: proxy, target })
+    places.push({ setting, peer: nginx, target: { ...target, url: `${nginx.url}${path}` } })
   }
+  return places
+}
+
+async function measureAll(input: ScenarioInput): Promise<readonly Sample[]> {
+  await using stack = new AsyncDisposableStack()
+  const places = await startPlaces(input, stack)
   const samples: Sample[] = []
   // Round 0 is for caches and compilers.
   for (let round = 0; round <= input.rounds; round += 1) {
     for (const place of round % 2 === 0 ? places : places.toReversed()) {
-      const sample = await measureOnce(place, input.seconds, input.connections)
+      const sample = await measureOnce(place, input)
       if (round === 0) continue
       samples.push(sample)
       input.progress(
-        `round ${round}, ${sample.workers} workers: ${sample.requestsPerSecond.toFixed(0)} requests/s, ${sample.cpuMicrosPerRequest.toFixed(1)} us of CPU a request`,
+        `round ${round}, ${sample.server}, ${sample.workers} workers: ${sample.cpuMicros.toFixed(1)} us of CPU a request, at most ${sample.saturatedPerSecond.toFixed(0)} requests/s`,
       )
     }
   }
   return samples
 }
 
-function of(
-  samples: readonly Sample[],
-  workers: number,
-  pick: (sample: Sample) => number,
-): readonly number[] {
-  return samples.filter((sample) => sample.workers === workers).map(pick)
+type Pick = (sample: Sample) => number
+
+function of(samples: readonly Sample[], server: string, workers: number): readonly Sample[] {
+  return samples.filter((sample) => sample.server === server && sample.workers === workers)
 }
 
-/** What two workers would do of what one does, each with a core to itself: as a request costs them more, they do less. */
-function speedUp(samples: readonly Sample[]): number {
-  const cost = (workers: number) =>
-    median(of(samples, workers, ({ cpuMicrosPerRequest }) => cpuMicrosPerRequest))
+function medianOf(samples: readonly Sample[], server: string, workers: number, pick: Pick): number {
+  return median(of(samples, server, workers).map(pick))
+}
+
+/** What two do of what one does, each with a core to itself: as a request costs them more, they do less. */
+function speedUp(samples: readonly Sample[], server: string): number {
+  const cost = (workers: number) => medianOf(samples, server, workers, ({ cpuMicros }) => cpuMicros)
   return (2 * cost(1)) / cost(2)
 }
 
-function tableOf(samples: readonly Sample[]): Table {
-  const rates = (workers: number) => of(samples, workers, ({ requestsPerSecond }) => requestsPerSecond)
-  const row = ({ workers, cores }: Setting) => [
+function rowOf(samples: readonly Sample[], server: string, { workers, cores }: Setting): readonly string[] {
+  const own = of(samples, server, workers)
+  const cell = (pick: Pick, digits: number) => spreadText(own.map(pick), digits)
+  return [
+    server,
     String(workers),
     cores,
-    spreadText(rates(workers), 0),
-    spreadText(
-      of(samples, workers, ({ cpuMicrosPerRequest }) => cpuMicrosPerRequest),
-      1,
-    ),
-    `${(100 * median(of(samples, workers, ({ busiestShare }) => busiestShare))).toFixed(0)} %`,
-    String(of(samples, workers, ({ failed }) => failed).reduce((sum, one) => sum + one, 0)),
+    cell(({ cpuMicros }) => cpuMicros, 1),
+    `${(100 * median(own.map(({ busiestShare }) => busiestShare))).toFixed(0)} %`,
+    cell(({ saturatedPerSecond }) => saturatedPerSecond, 0),
+    String(own.reduce((sum, { failed }) => sum + failed, 0)),
   ]
-  const measured = median(rates(2)) / median(rates(1))
+}
+
+function tableOf(samples: readonly Sample[]): Table {
+  const measured = (server: string) => {
+    const rate = (workers: number) =>
+      medianOf(samples, server, workers, ({ saturatedPerSecond }) => saturatedPerSecond)
+    return (rate(2) / rate(1)).toFixed(2)
+  }
   return {
-    columns: ['workers', 'cores', 'requests/s', 'CPU us a request', 'busiest process', 'failed'],
-    rows: [
-      ...SETTINGS.map(row),
-      ['**2 : 1**', 'as measured, the generator on one of them', measured.toFixed(2), '', '', ''],
-      ['**2 : 1**', 'a core each, by CPU', speedUp(samples).toFixed(2), '', '', ''],
-    ],
+    columns: ['server', 'workers', 'cores', 'CPU us a request', 'busiest process', 'at most/s', 'failed'],
+    rows: SERVERS.flatMap((server) => [
+      ...SETTINGS.map((setting) => rowOf(samples, server, setting)),
+      [
+        server,
+        '**2 : 1**',
+        '',
+        `**${speedUp(samples, server).toFixed(2)}** by CPU`,
+        '',
+        `${measured(server)}, less than two cores`,
+        '',
+      ],
+    ]),
   }
 }
 
 async function run(input: ScenarioInput): Promise<ScenarioResult> {
   const samples = await measureAll(input)
-  const rates = (workers: number) =>
-    spreadOf(of(samples, workers, ({ requestsPerSecond }) => requestsPerSecond))
+  const cost = (server: string, workers: number) =>
+    spreadOf(of(samples, server, workers).map(({ cpuMicros }) => cpuMicros))
   return {
     conditions: [
-      'one worker on core 0; two workers, with the process that leads them, on cores 0 and 1 at the same time; generator (wrk) and registry on core 1 in both cases',
-      'this machine has two cores and the generator needs one, so the rate of two workers is that of less than two cores. What counts is processor time: 2 × CPU of a request with one worker : CPU of a request with two that run in parallel is what they do with a core each',
-      `one image by digest, ${input.connections} keep-alive connections; by turns, median (lowest–highest) of ${input.rounds} rounds of ${input.seconds} s. Target: 1.8`,
+      'one worker on core 0; two workers, with the process that leads them, on cores 0 and 1 at the same time; generator and registry on core 1 in both cases. nginx likewise, to show what of a difference is the machine',
+      `CPU a request: ${PER_WORKER_PER_SECOND} requests a second for each worker, so that each does the same in both cases and the generator has room. 2 × CPU of a request with one : CPU of a request with two is what two do with a core each. Target: 1.8`,
+      'at most: wrk as fast as answers come. This machine has two cores and the generator needs most of one, so that is the rate of less than two cores',
+      `one image by digest, ${input.connections} keep-alive connections; by turns, median (lowest–highest) of ${input.rounds} rounds of twice ${input.seconds} s`,
     ],
     tables: [tableOf(samples)],
     plots: [
       {
         kind: 'bars',
-        name: 'rate',
-        title: 'Workers: rate as measured, generator on the second core',
-        unit: 'requests/s',
+        name: 'cpu',
+        title: 'Workers: processor time of a request',
+        unit: 'us, less is better',
         groups: SETTINGS.map(({ workers }) => ({
           label: workers === 1 ? '1 worker' : `${workers} workers`,
-          bars: [{ label: 'Portcullis', ...rates(workers) }],
+          bars: SERVERS.map((server) => ({ label: server, ...cost(server, workers) })),
         })),
       },
     ],
@@ -161,7 +195,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
         samples.reduce((sum, { failed }) => sum + failed, 0),
         0,
       ),
-      atLeast('two workers to one, a core each, by CPU', speedUp(samples), 1.4),
+      atLeast('two workers to one, a core each, by CPU', speedUp(samples, OURS), 1.4),
     ],
   }
 }
@@ -169,6 +203,6 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
 export const workers: Scenario = {
   name: 'workers',
   about: 'Two worker processes beside one: what a second core brings.',
-  tools: ['wrk'],
+  tools: ['wrk', 'nginx'],
   run,
 }
