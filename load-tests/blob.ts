@@ -8,6 +8,7 @@ import { createSigner, pushSignedImage, type ImageSigner } from './image.ts'
 import { MANIFEST_ACCEPT, type Target } from './measure.ts'
 import {
   keyPolicy,
+  startBareBlobsPeer,
   startNginxPeer,
   startPeers,
   startPortcullisPeer,
@@ -17,7 +18,7 @@ import {
 import { cpuSeconds } from './process-cpu.ts'
 import { median, spreadOf, spreadText } from './report.ts'
 import { rotated, standardConditions } from './rounds.ts'
-import { NGINX, OURS } from './rows.ts'
+import { BARE_BLOBS, NGINX, OURS } from './rows.ts'
 import type { Check, Plot, Scenario, ScenarioInput, ScenarioResult, Table } from './scenario.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 
@@ -230,7 +231,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
   const { directory } = input
   const upstream = await startUpstream(stack, directory)
   const signer = createSigner()
-  const { host } = upstream
+  const { host, registryHost } = upstream
   const peers = await startPeers(stack, [
     () =>
       startPortcullisPeer({
@@ -239,6 +240,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
         policies: [keyPolicy(signer.publicKey)],
       }),
     () => startNginxPeer(join(directory, 'nginx'), host),
+    () => startBareBlobsPeer(registryHost),
     () => startPullThroughPeer(join(directory, 'pull-through'), host),
   ])
   const sizes = await sizesThatFit(input)
@@ -253,6 +255,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
       `at most ${GIGABYTE.rounds} rounds of ${GIGABYTE.label}; everything was written a moment ago and is read from the page cache, not from the disk`,
       'server CPU: user and system, which other work on the machine lengthens little; the client counts bytes, and hashes one download of each blob apart',
       'Portcullis and docker-registry hash what they fetch; nginx does not',
+      `${BARE_BLOBS}: a program that does nothing but write a blob to the socket, which it holds in memory whole; the most that Node can do, as it has no sendfile. Its cold column is the registry's and says nothing`,
     ],
     tables: [tableOf(cells)],
     plots: [

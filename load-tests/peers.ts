@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { answers, freePort, start, type Command, type Running } from '../test/e2e/harness/process.ts'
 import { find } from '../test/e2e/harness/tools.ts'
-import { BARE, NGINX, OURS, PULL_THROUGH } from './rows.ts'
+import { BARE, BARE_BLOBS, NGINX, OURS, PULL_THROUGH } from './rows.ts'
 
 /** Every program under test runs on this core, and the load generator on the other: nobody gets more than one. */
 export const SERVER_CORE = 0
@@ -170,6 +170,15 @@ export async function startBarePeer(source: string, accept: string): Promise<Pee
   const command = pinned(SERVER_CORE, process.execPath, [program, String(port), source, accept])
   const url = `http://127.0.0.1:${port}`
   return { name: BARE, url, running: await start('bare', command, () => answers(url)) }
+}
+
+/** The same for blobs: `registry` as `host:port`, without a challenge. */
+export async function startBareBlobsPeer(registry: string): Promise<Peer> {
+  const port = await freePort()
+  const program = fileURLToPath(new URL('bare-blobs.ts', import.meta.url))
+  const command = pinned(SERVER_CORE, process.execPath, [program, String(port), `http://${registry}`])
+  const url = `http://127.0.0.1:${port}`
+  return { name: BARE_BLOBS, url, running: await start('bare', command, () => answers(`${url}/v2/`)) }
 }
 
 export async function startPullThroughPeer(directory: string, upstream: string): Promise<Peer> {

@@ -16,6 +16,7 @@ export const NGINX = 'nginx proxy_cache'
 export const PULL_THROUGH = 'docker-registry pull-through'
 export const ZOT = 'zot'
 export const BARE = 'node:http, no work'
+export const BARE_BLOBS = 'node:net, from memory'
 
 function rates(row: Row): readonly number[] {
   return row.samples.map((sample) => sample.requestsPerSecond)
