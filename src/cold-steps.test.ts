@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ColdSteps } from './cold-steps.ts'
 import { versionsOf } from './epoch.ts'
+import { factsOf } from './oci/manifest-facts.ts'
 import { parseManifest } from './oci/manifest.ts'
 import type { Digest } from './oci/digest.ts'
 import { enforce } from './policy/decide.ts'
@@ -20,7 +21,7 @@ const { digest } = IMAGE
 const MANIFEST = {
   digest,
   bytes: IMAGE.manifest,
-  parsed: { ok: true, manifest: parseManifest(IMAGE.manifest, undefined) },
+  parsed: { ok: true, facts: factsOf(parseManifest(IMAGE.manifest, undefined)) },
 } as const
 const BY_DIGEST = { kind: 'digest', digest } as const
 

@@ -5,6 +5,7 @@ import type { Config } from './config/schema.ts'
 import { createConnections } from './connections.ts'
 import type { Drills } from './drill.ts'
 import { createCheckpoints, leaveCheckpoints, type Checkpoints } from './store/checkpoints.ts'
+import type { Later } from './store/cached-facts.ts'
 import { openContentStore, type DirectoryContentStore } from './store/content.ts'
 import { openDatabase, type Sharing } from './store/database.ts'
 import type { StoreError } from './store/error.ts'
@@ -38,6 +39,14 @@ export type StoreSharing =
   | { readonly sharing: Exclude<Sharing, 'guest'> }
   | { readonly sharing: 'guest'; readonly guest: string }
 
+/** Milliseconds: what nobody waits for is written with what the next cold pull waits for, where there is one. */
+const EVENTUALLY_MS = 20
+
+const LATER: Later = {
+  soon: (work) => void setImmediate(work),
+  eventually: (work) => void setTimeout(work, EVENTUALLY_MS).unref(),
+}
+
 /** Throws StoreError where the data directory cannot be used. */
 export async function openStore(
   config: Pick<Config, 'cache' | 'dataDirectory'>,
@@ -55,7 +64,13 @@ export async function openStore(
     const database = openDatabase(join(config.dataDirectory, 'portcullis.db'), as.sharing)
     if (!isGuest) shareTotals(database, as.sharing === 'first')
     const { contentBytesMax: bytesMax, evidenceBytesMax } = config.cache
-    const state = createStateStore(database, { now, onError, evidenceBytesMax, isChecked: isGuest })
+    const state = createStateStore(database, {
+      now,
+      onError,
+      evidenceBytesMax,
+      isChecked: isGuest,
+      later: LATER,
+    })
     const directory = join(config.dataDirectory, 'content')
     const guest = isGuest ? as.guest : undefined
     const content = await openContentStore({

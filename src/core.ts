@@ -7,6 +7,7 @@ import { Gate } from './gate.ts'
 import { Judge, type JudgeDeps } from './judge.ts'
 import type { Fresh } from './judge-fresh.ts'
 import { ManifestError } from './oci/manifest-error.ts'
+import { factsOf } from './oci/manifest-facts.ts'
 import { OpenBudget, type OpenBudgetDeps } from './open-budget.ts'
 import { patienceOf as patienceIn, type Patience } from './policy/patience.ts'
 import type { Ring } from './policy/ring.ts'
@@ -200,7 +201,8 @@ function createSightings({ store, time, watch }: CoreParts): Sightings {
 function manifestParser({ runner, time }: Pick<CoreParts, 'runner' | 'time'>): ManifestSourceDeps['parse'] {
   return async (bytes, contentType) => {
     try {
-      return { ok: true, manifest: await runner.parseManifest(bytes, contentType, time.workLimit()) }
+      const manifest = await runner.parseManifest(bytes, contentType, time.workLimit())
+      return { ok: true, facts: factsOf(manifest) }
     } catch (error) {
       if (error instanceof ManifestError) return { ok: false, message: error.message }
       throw error

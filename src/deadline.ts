@@ -17,3 +17,23 @@ export async function withDeadline<T>(work: Promise<T>, deadline: AbortSignal): 
     work.catch(() => undefined)
   }
 }
+
+/**
+ * One limit for all work that begins within `shareMs`, which is that much shorter at most. Node keeps a timeout that other
+ * signals depend on in memory until its time has come, however soon the work is done.
+ */
+export function shareLimit(
+  begin: () => AbortSignal,
+  { elapsed, shareMs }: { elapsed: () => number; shareMs: number },
+): () => AbortSignal {
+  let signal: AbortSignal | undefined
+  let sinceMs = 0
+  return () => {
+    const nowMs = elapsed()
+    if (signal === undefined || nowMs - sinceMs >= shareMs) {
+      signal = begin()
+      sinceMs = nowMs
+    }
+    return signal
+  }
+}

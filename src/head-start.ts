@@ -56,7 +56,7 @@ export class HeadStarts {
           account.credit = isTaken
             ? Math.min(CREDIT_MAX, account.credit + 1)
             : Math.max(0, account.credit - 1)
-        if (!isTaken) givenUp.abort()
+        if (discovery !== undefined && !isTaken) givenUp.abort()
       },
     }
   }

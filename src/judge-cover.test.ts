@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { createEpoch } from './epoch.ts'
 import { Judge } from './judge.ts'
 import type { Digest } from './oci/digest.ts'
+import { factsOf } from './oci/manifest-facts.ts'
 import { parseManifest } from './oci/manifest.ts'
 import { enforce } from './policy/decide.ts'
 import { loadPolicies } from './policy/load.ts'
@@ -20,7 +21,7 @@ import type { Judged } from './judge.ts'
 const APP = repository('acme/app')
 const IMAGE = digest('image')
 const MANIFEST = buildImage({ files: { 'etc/name': 'cover\n' } }).manifest
-const PARSED = { ok: true, manifest: parseManifest(MANIFEST, undefined) } as const
+const PARSED = { ok: true, facts: factsOf(parseManifest(MANIFEST, undefined)) } as const
 const KEY = readPublicKey(generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }))
 
 function policySet() {

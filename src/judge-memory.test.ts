@@ -7,6 +7,7 @@ import { BUNDLE, listOf, MemoryRegistry, type TestLayer } from './discover/testi
 import { createEpoch } from './epoch.ts'
 import { Judge } from './judge.ts'
 import { digestOf } from './oci/digest.ts'
+import { factsOf } from './oci/manifest-facts.ts'
 import { parseManifest } from './oci/manifest.ts'
 import { enforce } from './policy/decide.ts'
 import { loadPolicies } from './policy/load.ts'
@@ -72,7 +73,7 @@ function setUp(registry: MemoryRegistry) {
     gate: { peek: (_, __, judgement) => enforce(judgement), noteJudged: () => undefined },
     manifests: {
       fetch: async () => {
-        const parsed = { ok: true, manifest: parseManifest(image.manifest, undefined) } as const
+        const parsed = { ok: true, facts: factsOf(parseManifest(image.manifest, undefined)) } as const
         return await Promise.resolve({ digest: image.digest, bytes: image.manifest, parsed })
       },
     },

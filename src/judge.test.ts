@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { createEpoch, type Epoch } from './epoch.ts'
 import { Judge } from './judge.ts'
 import { digestOf } from './oci/digest.ts'
+import { factsOf } from './oci/manifest-facts.ts'
 import { parseManifest } from './oci/manifest.ts'
 import { enforce } from './policy/decide.ts'
 import { loadPolicies } from './policy/load.ts'
@@ -25,7 +26,7 @@ const image = buildImage({ files: { 'etc/name': 'epochs\n' } })
 const MANIFEST: FetchedManifest = {
   digest: image.digest,
   bytes: image.manifest,
-  parsed: { ok: true, manifest: parseManifest(image.manifest, undefined) },
+  parsed: { ok: true, facts: factsOf(parseManifest(image.manifest, undefined)) },
 }
 const source = {
   found: 'referrer',

@@ -8,7 +8,7 @@ import { shareFlight } from './flight.ts'
 import type { Gate } from './gate.ts'
 import { HeadStarts } from './head-start.ts'
 import { decideIn, guessOf, judgeAlone, type Alone, type Finding } from './judge-alone.ts'
-import { KeptJudgements, type Kept, type Standing } from './kept-judgements.ts'
+import { KeptJudgements, nameOf, type Kept, type Standing } from './kept-judgements.ts'
 import {
   causesOf,
   covered,
@@ -127,6 +127,11 @@ export class Judge {
     this.#lately = new KeptJudgements({ ...deps, max: LATELY_MAX })
   }
 
+  /** All that is known. */
+  get kept(): KeptJudgements {
+    return this.#cache
+  }
+
   /** The cached judgement, if there is one: no I/O, no crypto. */
   known(repository: Repository, digest: Digest): Judged | undefined {
     return this.standing(repository, digest)?.judged
@@ -135,7 +140,7 @@ export class Judge {
   /** The same, for whoever keeps what follows from it. */
   standing(repository: Repository, digest: Digest): Standing | undefined {
     const epoch = this.#deps.epoch()
-    const kept = this.#cache.get(keyOf({ epoch, repository, digest }))
+    const kept = this.#cache.get({ epoch, repository, digest })
     if (kept === undefined) return undefined
     const { key } = epoch
     return { judged: kept.judged, holds: () => this.#deps.epoch().key === key && this.#cache.holds(kept) }
@@ -148,22 +153,22 @@ export class Judge {
 
   /** Whether a judgement that is still under way is late for the evidence's sake, and not for the world's. */
   isHeldUpByVerifying(repository: Repository, digest: Digest): boolean {
-    const key = keyOf({ epoch: this.#deps.epoch(), repository, digest })
+    const key = nameOf({ epoch: this.#deps.epoch(), repository, digest })
     return this.#progress.get(key)?.isHeldUpByVerifying() ?? false
   }
 
   /** The step that a judgement under way is at; undefined where there is none. */
   stepOf(repository: Repository, digest: Digest): string | undefined {
-    return this.#progress.get(keyOf({ epoch: this.#deps.epoch(), repository, digest }))?.step()
+    return this.#progress.get(nameOf({ epoch: this.#deps.epoch(), repository, digest }))?.step()
   }
 
   /** Forgets what was held against these manifests: something that may cover them has been let in. */
   reconsider(repository: Repository, digests: readonly Digest[]): void {
     const epoch = this.#deps.epoch()
     for (const digest of digests) {
-      const key = keyOf({ epoch, repository, digest })
-      this.#cache.reconsider(key)
-      this.#lately.reconsider(key)
+      const question = { epoch, repository, digest }
+      this.#cache.reconsider(question)
+      this.#lately.reconsider(question)
     }
   }
 
@@ -190,9 +195,9 @@ export class Judge {
   }
 
   async #judge(question: Question, chain?: Chain): Promise<Judged> {
-    const key = keyOf(question)
-    const known = this.#cache.get(key) ?? this.#lately.get(key)
+    const known = this.#cache.get(question) ?? this.#lately.get(question)
     if (known !== undefined) return known.judged
+    const key = nameOf(question)
     const running = this.#flights.has(key)
     // Not the whole verdict, so it is none for those who ask directly.
     if (!running && chain?.isWhole === false) return await this.#judgeInPart(question, chain)
@@ -206,7 +211,7 @@ export class Judge {
   }
 
   async #judgeNew(question: Question, above: Chain | undefined): Promise<Judged> {
-    const key = keyOf(question)
+    const key = nameOf(question)
     const start = this.#startOf(question)
     const chain = above ?? this.#chainOf(question)
     this.#progress.set(key, chain.progress)
@@ -241,20 +246,18 @@ export class Judge {
   #remember(question: Question, judged: Judged, { atMs, isOutdone }: Start): Judged {
     const { repository, digest } = question
     this.#deps.gate.noteJudged(repository, digest, judged.judgement)
-    const key = keyOf(question)
     const nowMs = this.#deps.elapsed()
-    const kept = isDetermined(judged.judgement) ? judged : this.#cache.last(key)
+    const kept = isDetermined(judged.judgement) ? judged : this.#cache.last(question)
     if (kept === undefined) {
       if (nowMs - atMs >= LATELY_FROM_MS)
-        this.#lately.set(key, { judged, until: nowMs + LATELY_MS, endsAtMs: Infinity, isOutdone })
+        this.#lately.set(question, { judged, until: nowMs + LATELY_MS, endsAtMs: undefined, isOutdone })
       return judged
     }
     const isLasting = isSettled(kept.judgement) && !isStillRevocable(question, kept)
-    const endsAtMs = endOf(kept.judgement)?.getTime() ?? Infinity
-    this.#cache.set(key, {
+    this.#cache.set(question, {
       judged: kept,
-      until: nowMs + (isLasting ? Infinity : this.#deps.violatedTtlMs),
-      endsAtMs,
+      until: isLasting ? undefined : nowMs + this.#deps.violatedTtlMs,
+      endsAtMs: endOf(kept.judgement)?.getTime(),
       isOutdone: isLasting ? undefined : isOutdone,
     })
     return kept
@@ -372,8 +375,4 @@ function isStillRevocable({ epoch, repository }: Question, { judgement, isWhole 
 function lateCause(progress: Progress): Cause {
   const dependency = progress.isHeldUpByVerifying() ? 'verifier' : 'deadline'
   return { dependency, message: 'the indexes that name it could not all be judged in time' }
-}
-
-function keyOf({ epoch, repository, digest }: Question): string {
-  return `${epoch.key} ${repositoryName(repository)}@${digest}`
 }

@@ -1,14 +1,26 @@
+import type { Epoch } from './epoch.ts'
 import type { Judged } from './judge.ts'
 import { createLru, type Lru } from './lru.ts'
+import type { Digest } from './oci/digest.ts'
+import { repositoryName, type Repository } from './oci/reference.ts'
+
+/** What a judgement is about. */
+export type Subject = {
+  readonly epoch: Pick<Epoch, 'key'>
+  readonly repository: Repository
+  readonly digest: Digest
+}
 
 export type Kept = {
   readonly judged: Judged
-  /** On the monotonic clock, milliseconds. */
-  readonly until: number
+  /** On the monotonic clock, milliseconds; undefined: for good. Not Infinity, which would be an object for each of them. */
+  readonly until: number | undefined
   /** When something in it is too old to count, by the time of day: a clock that is set, and a machine that slept, move it. */
-  readonly endsAtMs: number
+  readonly endsAtMs: number | undefined
   /** Whether another process has found something since that may make it better; undefined: nothing could. */
   readonly isOutdone?: (() => boolean) | undefined
+  readonly epochKey: string
+  readonly repository: Repository
   /** Replaced, thrown out or reconsidered since. */
   isForgotten: boolean
 }
@@ -27,6 +39,10 @@ export type KeptJudgementsDeps = {
 /** Judgements in memory, each for as long as it counts. */
 export class KeptJudgements {
   readonly #deps: KeptJudgementsDeps
+  /**
+   * By the digest alone, a text that is in memory anyhow: nearly every one is pulled from one repository, in one epoch.
+   * A second judgement of it has a longer name, and no subject has two.
+   */
   readonly #kept: Lru<string, Kept>
 
   constructor(deps: KeptJudgementsDeps) {
@@ -35,8 +51,8 @@ export class KeptJudgements {
   }
 
   /** One that counts now. */
-  get(key: string): Kept | undefined {
-    const kept = this.#kept.get(key)
+  get(subject: Subject): Kept | undefined {
+    const kept = this.#find(subject)
     return kept !== undefined && this.holds(kept) && kept.isOutdone?.() !== true ? kept : undefined
   }
 
@@ -46,26 +62,53 @@ export class KeptJudgements {
   }
 
   /** One in which nothing is too old by now, though it was to be looked at anew: it stands in where that cannot be done. */
-  last(key: string): Judged | undefined {
-    const kept = this.#kept.get(key)
+  last(subject: Subject): Judged | undefined {
+    const kept = this.#find(subject)
     return kept !== undefined && this.#isFresh(kept) ? kept.judged : undefined
   }
 
-  set(key: string, { judged, until, endsAtMs, isOutdone }: Omit<Kept, 'isForgotten'>): void {
+  set(subject: Subject, { judged, until, endsAtMs, isOutdone }: Lasting): void {
+    const { epoch, repository, digest } = subject
+    const epochKey = epoch.key
+    this.#forget(subject)
+    const key = this.#kept.peek(digest) === undefined ? digest : nameOf(subject)
     // Spelled out: a copy by spreading takes twice the memory, and there are a hundred thousand.
-    this.#kept.set(key, { judged, until, endsAtMs, isOutdone, isForgotten: false })
+    this.#kept.set(key, { judged, until, endsAtMs, isOutdone, epochKey, repository, isForgotten: false })
   }
 
   /** Forgets it, unless it was to be kept for good. */
-  reconsider(key: string): void {
-    if (this.#kept.peek(key)?.until !== Infinity) this.#kept.delete(key)
+  reconsider(subject: Subject): void {
+    if (this.#find(subject)?.until !== undefined) this.#forget(subject)
+  }
+
+  #find(subject: Subject): Kept | undefined {
+    const kept = this.#kept.get(subject.digest)
+    return kept !== undefined && isAbout(kept, subject) ? kept : this.#kept.get(nameOf(subject))
+  }
+
+  #forget(subject: Subject): void {
+    const kept = this.#kept.peek(subject.digest)
+    this.#kept.delete(kept !== undefined && isAbout(kept, subject) ? subject.digest : nameOf(subject))
   }
 
   #isInTime({ until }: Kept): boolean {
-    return until === Infinity || until >= this.#deps.elapsed()
+    return until === undefined || until >= this.#deps.elapsed()
   }
 
   #isFresh({ endsAtMs }: Kept): boolean {
-    return endsAtMs === Infinity || endsAtMs > this.#deps.now().getTime()
+    return endsAtMs === undefined || endsAtMs > this.#deps.now().getTime()
   }
+}
+
+type Lasting = Pick<Kept, 'judged' | 'until' | 'endsAtMs' | 'isOutdone'>
+
+/** One text for one subject. */
+export function nameOf({ epoch, repository, digest }: Subject): string {
+  return `${epoch.key} ${repositoryName(repository)}@${digest}`
+}
+
+function isAbout({ epochKey, repository }: Kept, subject: Subject): boolean {
+  if (epochKey !== subject.epoch.key) return false
+  const { registry, name } = subject.repository
+  return repository === subject.repository || (repository.registry === registry && repository.name === name)
 }

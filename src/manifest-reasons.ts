@@ -1,4 +1,3 @@
-import { foreignUrls } from './oci/manifest.ts'
 import type { Reason } from './policy/types.ts'
 import type { FetchedManifest } from './upstream/manifest-source.ts'
 
@@ -11,7 +10,7 @@ export function manifestReasons(
     const found = `a manifest that ${fetched.parsed.message}`
     return [{ code: 'malformed', authority: undefined, found, expected: 'one that every client reads alike' }]
   }
-  const foreign = foreignUrls(fetched.parsed.manifest).filter((host) => !allowedHosts.has(host))
+  const foreign = fetched.parsed.facts.foreignHosts.filter((host) => !allowedHosts.has(host))
   if (foreign.length === 0) return []
   const found = `layers that clients fetch from ${foreign.slice(0, 3).join(', ')}`
   return [

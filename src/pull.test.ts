@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { versionsOf } from './epoch.ts'
 import { Gate } from './gate.ts'
 import type { Judged } from './judge.ts'
+import { factsOf } from './oci/manifest-facts.ts'
 import { parseManifest } from './oci/manifest.ts'
 import { OpenBudget } from './open-budget.ts'
 import type { Budget } from './policy/patience.ts'
@@ -12,7 +14,8 @@ import { Puller } from './pull.ts'
 import { decisionKey } from './record/decision.ts'
 import { createMetrics } from './record/metrics.ts'
 import type { PullSeen } from './replay.ts'
-import { openState, repository } from './store/testing/state.ts'
+import { openDatabase } from './store/database.ts'
+import { openState, repository, rowCount } from './store/testing/state.ts'
 import { buildImage } from './testing/images.ts'
 import type { FetchedManifest } from './upstream/manifest-source.ts'
 import { VerifiedBefore } from './verified-before.ts'
@@ -23,7 +26,7 @@ const REFERENCE = { kind: 'digest', digest: IMAGE.digest } as const
 const MANIFEST: FetchedManifest = {
   digest: IMAGE.digest,
   bytes: IMAGE.manifest,
-  parsed: { ok: true, manifest: parseManifest(IMAGE.manifest, undefined) },
+  parsed: { ok: true, facts: factsOf(parseManifest(IMAGE.manifest, undefined)) },
 }
 const VERSIONS = versionsOf({ policyVersion: 'p', trustVersion: 't' })
 
@@ -59,8 +62,8 @@ type World = {
   isLate: boolean
 }
 
-function setUp() {
-  const { state, clock } = openState()
+function setUp(options: Parameters<typeof openState>[0] = {}) {
+  const { state, clock } = openState(options)
   const now = () => new Date(clock.ms)
   const written = { decisions: 0, announced: 0 }
   const seen: PullSeen[] = []
@@ -147,6 +150,23 @@ test('an admission is recorded once a minute for each client, and every pull nam
   clock.ms += 60_000
   await pull()
   assert.equal(written.decisions, 3)
+})
+
+test('a cold pull is answered once all that serving it again needs is written', async () => {
+  const soon: (() => void)[] = []
+  const database = openDatabase(':memory:')
+  const later = { soon: (work: () => void) => void soon.push(work), eventually: () => undefined }
+  const { pull, world } = setUp({ database, later })
+  world.cold = Promise.resolve(judgedOf(judgementOf({ kind: 'satisfied', by: [] })))
+  let isAnswered = false
+  const answer = pull().finally(() => (isAnswered = true))
+  await nextTurn()
+  assert.equal(isAnswered, false)
+  assert.equal(rowCount(database, 'satisfied') + rowCount(database, 'parent'), 0)
+  for (const write of soon.splice(0)) write()
+  assert.equal((await answer).kind, 'serve')
+  assert.equal(rowCount(database, 'satisfied'), 1)
+  assert.equal(rowCount(database, 'parent'), 1)
 })
 
 test('every pull is seen, cold or warm, served or not', async () => {

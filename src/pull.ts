@@ -70,7 +70,7 @@ export type PullDeps = ColdStepsDeps & {
   manifests: Pick<ManifestSource, 'believed' | 'resolve' | 'inMemory' | 'fetch'>
   judge: ColdStepsDeps['judge'] & Pick<Judge, 'standing' | 'reconsider'>
   gate: Pick<Gate, 'outcome' | 'peek' | 'admit' | 'noteServed' | 'flush'>
-  state: Pick<StateStore, 'addClosure'>
+  state: Pick<StateStore, 'addClosure' | 'written'>
   recorder: Omit<Recorder, 'flush'>
   /** Told once of each image that is satisfied only by what is being retired. */
   onRetiring(kinds: readonly RetiringKind[]): void
@@ -89,8 +89,8 @@ type Concluded =
 export class Puller {
   readonly #deps: PullDeps
   readonly #cold: ColdSteps
-  /** What follows from a judgement is worked out once, not on every warm request. */
-  readonly #settled = new PerRing<Judged, { outcome: Outcome['kind']; decision: Decision }>()
+  /** What was decided by a judgement last. By its id: the whole of it, for each verdict, would take more than the verdict. */
+  readonly #settled = new PerRing<Judged, { outcome: Outcome['kind']; id: string }>()
   readonly #summaryOf = rememberSummaries()
 
   constructor(deps: PullDeps) {
@@ -112,8 +112,9 @@ export class Puller {
     const found = manifest === undefined ? first : this.#cold.heldAgainst(manifest, request, first)
     const concluded =
       this.#admitted(request, found, manifest) ?? this.#conclude(repository, found, manifest !== undefined)
-    // What is satisfied for the first time must be known after a crash.
+    // What is satisfied for the first time must be known after a crash, with all that serving it again needs.
     this.#deps.gate.flush()
+    await this.#deps.state.written()
     this.#told(request, found, concluded.kind)
     if (concluded.kind !== 'serve') return concluded
     return { ...concluded, manifest: manifest ?? (await this.#manifestOf(repository, found, signal)) }
@@ -209,9 +210,11 @@ export class Puller {
   #settle(repository: Repository, found: Found, outcome: Outcome): Decision {
     const { judged, ruling, ring } = found
     const known = judged === undefined ? undefined : this.#settled.get(ring, judged)
-    if (known?.outcome === outcome.kind) return known.decision
     const subject = { ...found, repository, ring: ring.name }
-    const decision = createDecision(subject, ruling, outcome, this.#summaryOf)
+    const summarise = this.#summaryOf
+    if (known?.outcome === outcome.kind)
+      return createDecision(subject, ruling, outcome, { summarise, id: known.id })
+    const decision = createDecision(subject, ruling, outcome, { summarise })
     this.#deps.recorder.announce(decision, judged?.timings ?? {})
     if (judged === undefined) return decision
     if (outcome.kind === 'serve') {
@@ -220,7 +223,7 @@ export class Puller {
       if (judged.retiring.length > 0) this.#deps.onRetiring(judged.retiring)
       if (outcome.warnings.length > 0) this.#deps.recorder.note(decision)
     }
-    this.#settled.set(ring, judged, { outcome: outcome.kind, decision })
+    this.#settled.set(ring, judged, { outcome: outcome.kind, id: decision.id })
     return decision
   }
 

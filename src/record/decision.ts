@@ -39,18 +39,17 @@ export type DecisionSubject = {
 const ID_LENGTH = 12
 const NO_ADMISSIONS: readonly DecisionAdmission[] = []
 
+/** `id`: where the same decision was created before, so that it need not be worked out again. */
 export function createDecision(
   subject: DecisionSubject,
   judgement: Judgement,
   outcome: Outcome,
-  summarise = summaryOf,
+  { summarise = summaryOf, id }: { summarise?: typeof summaryOf; id?: string | undefined } = {},
 ): Decision {
   const results = summarise(judgement.results)
   const { kind } = outcome
   const told = { subject: subjectOf(subject), outcome: kind, results, admitted: admittedIn(outcome) }
-  const id = hash('sha256', decisionKey(told), 'hex').slice(0, ID_LENGTH)
-  // Spelled out: a copy by spreading takes half as much memory again, and one is kept for each verdict.
-  return { id, subject: told.subject, outcome: kind, results, admitted: told.admitted }
+  return { id: id ?? hash('sha256', decisionKey(told), 'hex').slice(0, ID_LENGTH), ...told }
 }
 
 /** What makes two decisions the same one. Made when it is needed: it is long, and what is served is not recorded. */

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { GateEvent } from '../gate.ts'
 import type { PolicyResult } from '../policy/types.ts'
 import { digest, repository } from '../store/testing/state.ts'
+import { capturedLog } from '../testing/captured-log.ts'
 import { createDecision, decisionKey } from './decision.ts'
 import { createLogs } from './log.ts'
 import { createMetrics } from './metrics.ts'
@@ -24,8 +25,8 @@ const ADMITTED = [{ result: RESULT, by: 'open' }] as const
 
 function setUp() {
   const lines: Record<string, unknown>[] = []
-  const write = (line: string) => void lines.push(JSON.parse(line))
-  const { log } = createLogs('info', { write }, () => new Date(0))
+  const output = capturedLog((line) => void lines.push(JSON.parse(line)))
+  const { log } = createLogs('info', output, () => new Date(0))
   const metrics = createMetrics()
   return { lines, metrics, observe: observeGate(metrics, log) }
 }

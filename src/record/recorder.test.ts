@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { capturedLog } from '../testing/captured-log.ts'
 import { createDecision } from './decision.ts'
 import { createLogs } from './log.ts'
 import { createMetrics } from './metrics.ts'
@@ -22,7 +23,11 @@ function setUp() {
     },
   }
   const now = () => new Date(0)
-  const { log } = createLogs('silent', { write: () => undefined }, now)
+  const { log } = createLogs(
+    'silent',
+    capturedLog(() => undefined),
+    now,
+  )
   const subject = {
     repository: { registry: 'r.test', name: 'app' },
     digest: undefined,

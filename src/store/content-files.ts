@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises'
 import { statSync, type Dirent, type Stats } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { digestParts, parseDigest, type Digest } from '../oci/digest.ts'
+import { isMissing } from './error.ts'
 
 /** The part of node:fs/promises that the content store needs; tests give one whose disk is full or broken. */
 export type Files = {
@@ -34,6 +35,17 @@ export function incomingPath({
   guest?: string | undefined
 }): string {
   return join(directory, 'incoming', ...(guest === undefined ? [] : [guest]))
+}
+
+/** The directory of `to` is nearly always there: to make sure of it first would cost each file as much as its move. */
+export async function moveInto(files: Files, from: string, to: string): Promise<void> {
+  try {
+    await files.rename(from, to)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    await files.mkdir(dirname(to), { recursive: true, mode: DIRECTORY_MODE })
+    await files.rename(from, to)
+  }
 }
 
 /** In bytes; undefined where there is none. */

@@ -81,7 +81,7 @@ export function createContentIndex(database: Database, now: () => Date): Content
       if (uses.size >= USES_IN_MEMORY_MAX) flush()
     },
     add(digest, size) {
-      drop(digest)
+      if (sizeOf(digest) !== undefined) drop(digest)
       insertNew(digest, size, now().getTime())
     },
     adopt: (digest, size, usedAt) => insertNew(digest, size, usedAt.getTime()),

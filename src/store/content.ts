@@ -10,6 +10,7 @@ import {
   FILE_MODE,
   incomingPath,
   listContent,
+  moveInto,
   sizeOfFile,
   type Files,
 } from './content-files.ts'
@@ -219,9 +220,8 @@ class DiskContentStore implements DirectoryContentStore {
 
   async #adopt(digest: Digest, from: string, size: number): Promise<void> {
     await this.#change(async () => {
-      const { parent, path } = contentPath(this.#options.directory, digest)
-      await this.#files.mkdir(parent, { recursive: true, mode: DIRECTORY_MODE })
-      await this.#files.rename(from, path)
+      const path = this.#path(digest)
+      await moveInto(this.#files, from, path)
       this.#dropped?.delete(digest)
       try {
         this.#index.add(digest, size)

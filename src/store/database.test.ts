@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, it, type TestContext } from 'node:test'
-import { inDurableTransaction, inTransaction, openDatabase } from './database.ts'
+import { afterCommit, inDurableTransaction, inTransaction, openDatabase } from './database.ts'
 import { MIGRATIONS } from './schema.ts'
 
 function newPath(t: TestContext): string {
@@ -68,6 +68,34 @@ describe('openDatabase', () => {
     const path = newPath(t)
     openDatabase(path).close()
     assert.throws(() => openDatabase(join(path, 'state.db')), { name: 'StoreError', code: 'unavailable' })
+  })
+})
+
+describe('afterCommit', () => {
+  it('runs once the outermost transaction is committed, and at once where there is none', () => {
+    const database = openDatabase(':memory:')
+    const seen: string[] = []
+    const note = (what: string) => () => seen.push(`${what} ${database.isTransaction}`)
+    inTransaction(database, () => {
+      inTransaction(database, () => afterCommit(database, note('inner')))
+      afterCommit(database, note('outer'))
+      assert.deepEqual(seen, [])
+    })
+    afterCommit(database, note('none'))
+    assert.deepEqual(seen, ['inner false', 'outer false', 'none false'])
+  })
+
+  it('never runs where the transaction failed, nor with the next one', () => {
+    const database = openDatabase(':memory:')
+    const seen: string[] = []
+    assert.throws(() =>
+      inTransaction(database, () => {
+        afterCommit(database, () => seen.push('lost'))
+        throw new Error('no')
+      }),
+    )
+    inTransaction(database, () => undefined)
+    assert.deepEqual(seen, [])
   })
 })
 

@@ -96,6 +96,9 @@ function migrate(database: Database): void {
   }
 }
 
+/** What waits for the end of the transaction that is open. */
+const waiting = new WeakMap<Database, (() => void)[]>()
+
 /**
  * All of `work` or, where it throws, nothing of it. Survives the end of the process, perhaps not a power cut. Within
  * another transaction it is a part of that.
@@ -104,15 +107,28 @@ export function inTransaction<T>(database: Database, work: () => T): T {
   if (database.isTransaction) return work()
   // It will write: one that began by reading would be turned away where another process has written meanwhile.
   database.exec('BEGIN IMMEDIATE')
+  let result: T
   try {
-    const result = work()
+    result = work()
     database.exec('COMMIT')
-    return result
   } catch (error) {
+    waiting.delete(database)
     // A full disk may have rolled it back already (https://sqlite.org/lang_transaction.html, "Response To Errors").
     if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
+  const next = waiting.get(database) ?? []
+  waiting.delete(database)
+  for (const one of next) one()
+  return result
+}
+
+/** Runs `work` when the transaction that is open is committed, and never where it is not; at once where none is open. */
+export function afterCommit(database: Database, work: () => void): void {
+  if (!database.isTransaction) return work()
+  const others = waiting.get(database)
+  if (others === undefined) waiting.set(database, [work])
+  else others.push(work)
 }
 
 /**

@@ -1,10 +1,10 @@
-import type { Digest } from '../oci/digest.ts'
-import type { Repository } from '../oci/reference.ts'
+import { repositoryName, type Repository } from '../oci/reference.ts'
 import { createAdmissions } from './admissions.ts'
-import { openDatabase, openingFailure, type Database } from './database.ts'
+import { CachedFacts, type Later } from './cached-facts.ts'
+import { openingFailure, type Database } from './database.ts'
 import { createClosures } from './closures.ts'
 import { createDecisions } from './decisions.ts'
-import { storeError, type StoreError } from './error.ts'
+import type { StoreError } from './error.ts'
 import { createEvidence } from './evidence.ts'
 import { createManifestFacts, createMemberFacts, createTagFacts } from './facts.ts'
 import { createFindings } from './findings.ts'
@@ -14,8 +14,8 @@ import { checkRecords } from './records.ts'
 import { createPromotions, createStages } from './rollout.ts'
 import { createSatisfied } from './satisfied.ts'
 import { createSightings } from './sightings.ts'
-import type { StateStore } from './types.ts'
-import { createUses, type Uses } from './uses.ts'
+import type { SatisfiedFact, StateStore } from './types.ts'
+import { createUses } from './uses.ts'
 
 export type StateStoreOptions = Partial<StateLimits> & {
   now: () => Date
@@ -23,6 +23,8 @@ export type StateStoreOptions = Partial<StateLimits> & {
   isChecked?: boolean
   /** Told of every cached fact that could not be read or written. Such a fact counts as not known. */
   onError: (error: StoreError) => void
+  /** When facts are written that are written with others. Absent: each at once, by itself. */
+  later?: Later
 }
 
 /** Records. They are durable or they throw. */
@@ -41,7 +43,7 @@ type Durable = Pick<
 >
 /** What is counted and when it began: written or thrown, for the caller to lose or to keep. */
 type Counted = Pick<StateStore, 'noteSightings' | 'sightings' | 'rolloutStages' | 'changeRolloutStages'>
-type Cached = Omit<StateStore, keyof Durable | keyof Counted | 'noteUse' | 'close'>
+type Cached = Omit<StateStore, keyof Durable | keyof Counted | 'noteUse' | 'written' | 'close'>
 
 /**
  * State in SQLite. Records throw StoreError where the disk refuses them. Everything else is a cache: where the disk
@@ -52,30 +54,46 @@ export function createStateStore(database: Database, options: StateStoreOptions)
   const { facts, records, counts } = openTables(database, options)
   return {
     noteUse: (...image) => facts.noteUse(...image),
-    addClosure: (...fact) => facts.write((cached) => cached.addClosure(...fact)),
-    parentsOfManifest: (...key) => facts.read([], (cached) => cached.parentsOfManifest(...key), newestFirst),
-    parentsOfBlob: (...key) => facts.read([], (cached) => cached.parentsOfBlob(...key), newestFirst),
+    addClosure: (...fact) => facts.writeLater(closuresOf(fact[0]), (cached) => cached.addClosure(...fact)),
+    parentsOfManifest: (...key) =>
+      facts.read([], (cached) => cached.parentsOfManifest(...key), newestFirst, closuresOf(key[0])),
+    parentsOfBlob: (...key) =>
+      facts.read([], (cached) => cached.parentsOfBlob(...key), newestFirst, closuresOf(key[0])),
     evidenceParentsOfBlob: (...key) =>
-      facts.read([], (cached) => cached.evidenceParentsOfBlob(...key), newestFirst),
+      facts.read([], (cached) => cached.evidenceParentsOfBlob(...key), newestFirst, closuresOf(key[0])),
     addBlob: (...fact) => facts.write((cached) => cached.addBlob(...fact)),
     hasBlob: (...key) => facts.read(false, (cached) => cached.hasBlob(...key), either),
-    manifestType: (...key) => facts.read(undefined, (cached) => cached.manifestType(...key), first),
-    addManifest: (...fact) => facts.write((cached) => cached.addManifest(...fact)),
+    manifestType: (...key) =>
+      facts.read(undefined, (cached) => cached.manifestType(...key), first, about('manifest', ...key)),
+    addManifest: (...fact) =>
+      facts.writeLater(about('manifest', fact[0], fact[1]), (cached) => cached.addManifest(...fact)),
     isManifest: (digest) => facts.read(false, (cached) => cached.isManifest(digest), either),
-    getTag: (...key) => facts.read(undefined, (cached) => cached.getTag(...key), newestTag),
-    setTag: (...fact) => facts.write((cached) => cached.setTag(...fact)),
+    getTag: (...key) =>
+      facts.read(undefined, (cached) => cached.getTag(...key), newestTag, about('tag', ...key)),
+    setTag: (...fact) => facts.writeLater(about('tag', fact[0], fact[1]), (cached) => cached.setTag(...fact)),
     dropTag: (...key) => facts.writeEverywhere((cached) => cached.dropTag(...key)),
-    getEvidence: (...key) => facts.read(undefined, (cached) => cached.getEvidence(...key), newestEvidence),
-    setEvidence: (...fact) => facts.write((cached) => cached.setEvidence(...fact)),
-    noteSatisfied: (fact) => facts.write((cached) => cached.noteSatisfied(fact)),
-    lastSatisfied: (fact) => facts.read(undefined, (cached) => cached.lastSatisfied(fact), latest),
+    getEvidence: (...key) =>
+      facts.read(
+        undefined,
+        (cached) => cached.getEvidence(...key),
+        newestEvidence,
+        about('evidence', ...key),
+      ),
+    setEvidence: (...fact) =>
+      facts.writeLater(about('evidence', fact[0], fact[1]), (cached) => cached.setEvidence(...fact)),
+    noteSatisfied: (fact) => facts.writeLater(satisfiedOf(fact), (cached) => cached.noteSatisfied(fact)),
+    lastSatisfied: (fact) =>
+      facts.read(undefined, (cached) => cached.lastSatisfied(fact), latest, satisfiedOf(fact)),
     getLogEntry: (...key) => facts.read(undefined, (cached) => cached.getLogEntry(...key), first),
     setLogEntry: (...fact) => facts.write((cached) => cached.setLogEntry(...fact)),
     findLogEntry: (...key) => facts.read(undefined, (cached) => cached.findLogEntry(...key), first),
-    setFindings: (...fact) => facts.write((cached) => cached.setFindings(...fact)),
-    getFindings: (...key) => facts.read(undefined, (cached) => cached.getFindings(...key), first),
+    setFindings: (...fact) =>
+      facts.writeLater(about('findings', fact[0], fact[1]), (cached) => cached.setFindings(...fact)),
+    getFindings: (...key) =>
+      facts.read(undefined, (cached) => cached.getFindings(...key), first, about('findings', ...key)),
+    written: () => facts.written(),
     ...counts,
-    ...records,
+    ...recordsAfter(() => facts.flush(), records),
     close() {
       facts.close()
       database.close()
@@ -83,92 +101,66 @@ export function createStateStore(database: Database, options: StateStoreOptions)
   }
 }
 
+/** On the medium before a record is what was known when it was made: a violation ends what satisfied a policy before. */
+function recordsAfter(flush: () => void, records: Durable): Durable {
+  return {
+    ...records,
+    recordDecision(decision) {
+      flush()
+      return records.recordDecision(decision)
+    },
+    admitOpen(admission) {
+      flush()
+      records.admitOpen(admission)
+    },
+    closeAdmission(...finding) {
+      flush()
+      records.closeAdmission(...finding)
+    },
+  }
+}
+
+function about(kind: string, repository: Repository, name: string): string {
+  return `${kind} ${repositoryName(repository)} ${name}`
+}
+
+/** A closure is about everything that it names. */
+function closuresOf(repository: Repository): string {
+  return about('closure', repository, '')
+}
+
+function satisfiedOf({ repository, digest, policy, policyVersion }: Omit<SatisfiedFact, 'at'>): string {
+  return about('satisfied', repository, `${digest} ${policy} ${policyVersion}`)
+}
+
 function openTables(
   database: Database,
   options: StateStoreOptions,
-): { facts: CachedFacts; records: Durable; counts: Counted } {
+): { facts: CachedFacts<Cached>; records: Durable; counts: Counted } {
   try {
     if (options.isChecked !== true) checkRecords(database)
     const { onError, sightingRowsMax: rowsMax = STATE_LIMITS.sightingRowsMax } = options
     return {
       records: { ...createDecisions(database), ...createAdmissions(database), ...createPromotions(database) },
       counts: { ...createSightings(database, { rowsMax, onError }), ...createStages(database, { onError }) },
-      facts: new CachedFacts(database, options),
+      facts: openFacts(database, options),
     }
   } catch (error) {
     throw openingFailure(database.location() ?? ':memory:', error)
   }
 }
 
-/** Facts on disk and, once the disk has refused one, those that it refused. */
-class CachedFacts {
-  readonly #options: StateStoreOptions
-  readonly #stored: Cached
-  readonly #uses: Uses
-  #overflow: { readonly database: Database; readonly cached: Cached } | undefined
-
-  constructor(database: Database, options: StateStoreOptions) {
-    this.#options = options
-    this.#stored = createCached(database, options)
-    const parentsOf = this.#stored.parentsOfManifest
-    this.#uses = createUses(database, { now: options.now, parentsOf })
-  }
-
-  noteUse(repository: Repository, digest: Digest): void {
-    this.#attempt('cannot note a use', undefined, () => this.#uses.note(repository, digest))
-  }
-
-  read<T>(unknown: T, ask: (cached: Cached) => T, merge: (stored: T, overflow: T) => T): T {
-    const found = this.#attempt('cannot read state', unknown, () => ask(this.#stored))
-    return this.#overflow === undefined ? found : merge(found, ask(this.#overflow.cached))
-  }
-
-  write(tell: (cached: Cached) => void): void {
-    this.#flushUses()
-    const written = this.#attempt('cannot write state', false, () => {
-      tell(this.#stored)
-      return true
-    })
-    if (!written) tell(this.#openOverflow())
-  }
-
-  /** For what must be gone: a fact that only one of the two forgets would come back. */
-  writeEverywhere(tell: (cached: Cached) => void): void {
-    this.write(tell)
-    if (this.#overflow !== undefined) tell(this.#overflow.cached)
-  }
-
-  close(): void {
-    this.#flushUses()
-    this.#overflow?.database.close()
-  }
-
-  /** A write may evict: what is in use must be known to be by then. */
-  #flushUses(): void {
-    this.#attempt('cannot note a use', undefined, () => this.#uses.flush())
-  }
-
-  #openOverflow(): Cached {
-    if (this.#overflow === undefined) {
-      const database = openDatabase(':memory:')
-      this.#overflow = { database, cached: createCached(database, this.#options) }
-    }
-    return this.#overflow.cached
-  }
-
-  #attempt<T>(what: string, otherwise: T, work: () => T): T {
-    try {
-      return work()
-    } catch (error) {
-      this.#options.onError(storeError(what, error))
-      return otherwise
-    }
-  }
+function openFacts(database: Database, options: StateStoreOptions): CachedFacts<Cached> {
+  const stored = createCached(database, options)
+  const uses = createUses(database, { now: options.now, parentsOf: stored.parentsOfManifest })
+  const { onError, later } = options
+  const openOverflow = (spare: Database): Cached => createCached(spare, options)
+  return new CachedFacts({ database, stored, uses, onError, later, openOverflow })
 }
 
 function createCached(
   database: Database,
-  { now, onError, isChecked: _isChecked, ...limits }: StateStoreOptions,
+  { now, onError, isChecked: _isChecked, later: _later, ...limits }: StateStoreOptions,
 ): Cached {
   const max = { ...STATE_LIMITS, ...limits }
   return {

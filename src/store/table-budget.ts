@@ -1,9 +1,9 @@
-import { inTransaction, integerOf, type Database } from './database.ts'
+import { afterCommit, inTransaction, integerOf, type Database } from './database.ts'
 import { createTotal } from './total.ts'
 
 /** Keeps a table within its budget. */
 export type TableBudget = {
-  /** Told after the commit by how much a write changed the table. Removes what is too much then. */
+  /** Told by how much a write changed the table. Once it is committed, what is too much is removed. */
   settle(change: number): void
 }
 
@@ -55,8 +55,10 @@ export function createTableBudget(
   }
 
   function settle(change: number): void {
-    total.add(change)
-    if (total.value() > max) total.set(inTransaction(database, evict))
+    afterCommit(database, () => {
+      total.add(change)
+      if (total.value() > max) total.set(inTransaction(database, evict))
+    })
   }
 
   settle(0)

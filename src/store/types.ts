@@ -66,6 +66,12 @@ export type StateStore = {
    */
   noteUse(repository: Repository, digest: Digest): void
 
+  /**
+   * Settles once every cached fact told so far outlives the end of the process: before an answer that rests on them leaves. Never
+   * rejects: what the disk refuses is kept in memory.
+   */
+  written(): Promise<void>
+
   /** Remembers that the image satisfied this version of the policy at that time. A cached fact. */
   noteSatisfied(fact: SatisfiedFact): void
   /** When it last did; undefined where it never has. */

@@ -15,8 +15,11 @@ export type Uses = {
 type Use = { readonly repository: Repository; readonly digest: Digest }
 
 const USE_WRITTEN_EVERY_MS = 3_600_000
-/** Images whose last note is remembered, about 200 bytes each; one that is forgotten is written once more. */
-const NOTED_MAX = 50_000
+/**
+ * Images whose last note is remembered, about 300 bytes each; one that is forgotten is written once more. Few: who asks has
+ * noted it with each judgement himself, and is here only once it was judged anew.
+ */
+const NOTED_MAX = 10_000
 /** Notes a transaction: together they take less than a millisecond. A crash loses no more than these. */
 const PENDING_MAX = 16
 /** Indexes that may cover the image and are as much in use as it is. Usually there is one. */

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { createEpoch, type Epoch } from '../epoch.ts'
 import { Judge } from '../judge.ts'
 import { digestOf, type Digest } from '../oci/digest.ts'
+import { factsOf } from '../oci/manifest-facts.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { enforce } from '../policy/decide.ts'
 import { loadPolicies } from '../policy/load.ts'
@@ -24,7 +25,7 @@ import { WorkError } from '../work/work-error.ts'
 
 export const APP = repository('acme/app')
 export const MANIFEST = buildImage({ files: { 'etc/name': 'revoked\n' } }).manifest
-const PARSED = { ok: true, manifest: parseManifest(MANIFEST, undefined) } as const
+const PARSED = { ok: true, facts: factsOf(parseManifest(MANIFEST, undefined)) } as const
 /** Any one image, and an index that names it. */
 export const IMAGE = digestOf(MANIFEST)
 export const INDEX = digestOf(Buffer.from('index'))

@@ -1,5 +1,4 @@
 import { lookup } from 'node:dns/promises'
-import { getCACertificates } from 'node:tls'
 import { createConnections, type Connections } from '../connections.ts'
 import { VERSION } from '../version.ts'
 import {
@@ -33,7 +32,7 @@ const USER_AGENT = `portcullis/${VERSION}`
 const KEEP_ALIVE_MS = 30_000
 
 function connect(config: UpstreamConfig, allows: AddressGuard, resolve: Resolve): Connections {
-  const ca = config.ca === undefined ? {} : { ca: [...getCACertificates('default'), config.ca] }
+  const ca = config.ca === undefined ? {} : { ca: [...defaultAuthorities(), config.ca] }
   return createConnections({
     connect: { lookup: guardedLookup(allows, resolve), timeout: config.connectTimeoutMs, ...ca },
     headersTimeout: config.headersTimeoutMs,
@@ -42,6 +41,11 @@ function connect(config: UpstreamConfig, allows: AddressGuard, resolve: Resolve)
     // HTTP/1.1: an aborted blob costs its own connection and never the session of another pull.
     allowH2: false,
   })
+}
+
+/** Where no upstream names an authority of its own, nothing waits for node:tls to be loaded. */
+function defaultAuthorities(): readonly string[] {
+  return process.getBuiltinModule('node:tls').getCACertificates('default')
 }
 
 /** The client of one upstream. Dials nothing until it is asked; throws TypeError where the URL is none. */

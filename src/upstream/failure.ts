@@ -45,7 +45,20 @@ export function answerError(what: string, answer: FailedAnswer): UpstreamError {
     retryAfterSeconds: retryAfterSeconds(answer.retryAfter, answer.nowMs),
     detail: said === '' ? undefined : said,
   }
-  return new UpstreamError(codeOf(answer.status), `${what} answered ${answer.status}`, details)
+  return withoutTrace(
+    () => new UpstreamError(codeOf(answer.status), `${what} answered ${answer.status}`, details),
+  )
+}
+
+/** Most pulls meet three answers of 404: where each was asked for takes longer to find out than the answer took to read. */
+function withoutTrace(make: () => UpstreamError): UpstreamError {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
 }
 
 function errorCode(error: unknown): string {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { shareFlight } from '../flight.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Manifest } from '../oci/manifest-types.ts'
+import type { ManifestFacts } from '../oci/manifest-facts.ts'
 import { imageName, repositoryName, type ManifestReference, type Repository } from '../oci/reference.ts'
 import type { ContentStore, StateStore } from '../store/types.ts'
 import { NegativeAnswers, type NegativeAnswerTimes } from './negative-answers.ts'
@@ -14,7 +14,7 @@ export type FetchedManifest = {
   /** The buffer that was hashed, and the one that is sent. */
   readonly bytes: Buffer
   readonly parsed:
-    | { readonly ok: true; readonly manifest: Manifest }
+    | { readonly ok: true; readonly facts: ManifestFacts }
     | { readonly ok: false; readonly message: string }
   /** Settles when it is on disk, or cannot be; undefined where it need not be. Whoever serves it waits for that. */
   readonly kept?: Promise<void>
@@ -32,8 +32,8 @@ export type ManifestSourceDeps = Omit<TagResolverDeps, 'askUpstream' | 'state'> 
   negativeAnswers?: Partial<NegativeAnswerTimes>
 }
 
-/** Parsed, a manifest takes a few times its bytes. */
-const PARSED_FACTOR = 4
+/** The digests that it names take as much as its bytes. */
+const NAMED_FACTOR = 2
 /** What an entry of the cache costs beside that. */
 const ENTRY_BYTES = 1024
 /** Milliseconds. */
@@ -56,7 +56,7 @@ export class ManifestSource {
     this.#tags = new TagResolver({ ...deps, askUpstream: (...tag) => this.#askForTag(...tag) })
     this.#memory = new LRUCache({
       maxSize: deps.memoryBytesMax,
-      sizeCalculation: ({ bytes }) => bytes.length * PARSED_FACTOR + ENTRY_BYTES,
+      sizeCalculation: ({ bytes }) => bytes.length * NAMED_FACTOR + ENTRY_BYTES,
     })
   }
 

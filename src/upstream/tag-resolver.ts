@@ -8,9 +8,10 @@ import { whyNotHad } from './outage.ts'
 import { UpstreamError } from './types.ts'
 
 type TagReference = ManifestReference & { readonly kind: 'tag' }
-type KnownTag = { readonly digest: Digest; readonly checkedAt: Date }
+/** Milliseconds: a Date takes as much memory as the rest of it. */
+type KnownTag = { readonly digest: Digest; readonly checkedAtMs: number }
 /** `quietFrom`, milliseconds: when upstream failed to confirm it; for a moment it is not asked again. */
-type RememberedTag = KnownTag & { readonly quietFrom?: number; isForgotten: boolean }
+type RememberedTag = KnownTag & { readonly quietFrom: number | undefined; isForgotten: boolean }
 
 /** What a reference stands for, and whether that may be believed still. */
 export type Believed = { readonly digest: Digest; readonly holds: () => boolean }
@@ -65,7 +66,7 @@ export class TagResolver {
       return known.digest
     }
     const asked = shareFlight(this.#flights, key, () => this.#ask(repository, reference, known !== undefined))
-    if (known === undefined || !this.#isWithin(this.#deps.tagStaleIfErrorMs, known.checkedAt.getTime()))
+    if (known === undefined || !this.#isWithin(this.#deps.tagStaleIfErrorMs, known.checkedAtMs))
       return await asked
     const confirmed = this.#confirmedOrStale(key, known, asked)
     const { quietFrom } = known
@@ -81,8 +82,9 @@ export class TagResolver {
     const stored = this.#deps.state.getTag(repository, tag)
     // Gone from the store, another process was told that it is gone: an outage must not bring it back here.
     if (stored === undefined) return undefined
-    if (remembered !== undefined && remembered.checkedAt >= stored.checkedAt) return remembered
-    return { ...stored, isForgotten: false }
+    const checkedAtMs = stored.checkedAt.getTime()
+    if (remembered !== undefined && remembered.checkedAtMs >= checkedAtMs) return remembered
+    return { digest: stored.digest, checkedAtMs, quietFrom: undefined, isForgotten: false }
   }
 
   /** Whether that was at most so long ago. A clock that was set back makes it never, not for ever. */
@@ -91,8 +93,8 @@ export class TagResolver {
     return ageMs >= 0 && ageMs < ms
   }
 
-  #needsNoAsking({ checkedAt, quietFrom }: RememberedTag): boolean {
-    if (this.#isWithin(this.#deps.tagTtlMs, checkedAt.getTime())) return true
+  #needsNoAsking({ checkedAtMs, quietFrom }: RememberedTag): boolean {
+    if (this.#isWithin(this.#deps.tagTtlMs, checkedAtMs)) return true
     return quietFrom !== undefined && this.#isWithin(QUIET_MS, quietFrom)
   }
 
@@ -105,7 +107,9 @@ export class TagResolver {
       const mayPass =
         error instanceof DeadlineError || (error instanceof UpstreamError && whyNotHad(error) !== 'unread')
       if (!mayPass) throw error
-      this.#tags.set(key, { ...known, quietFrom: this.#deps.now().getTime(), isForgotten: false })
+      const { digest, checkedAtMs } = known
+      const quietFrom = this.#deps.now().getTime()
+      this.#tags.set(key, { digest, checkedAtMs, quietFrom, isForgotten: false })
       return known.digest
     }
   }
@@ -113,7 +117,7 @@ export class TagResolver {
   async #ask(repository: Repository, reference: TagReference, isKnown: boolean): Promise<Digest> {
     try {
       const digest = await this.#deps.askUpstream(repository, reference, isKnown)
-      this.#remember(repository, reference.tag, { digest, checkedAt: this.#deps.now() })
+      this.#remember(repository, reference.tag, digest)
       return digest
     } catch (error) {
       // Gone is an answer: a later outage must not bring the tag back.
@@ -123,9 +127,11 @@ export class TagResolver {
     }
   }
 
-  #remember(repository: Repository, tag: Tag, known: KnownTag): void {
-    this.#tags.set(imageName(repository, { kind: 'tag', tag }), { ...known, isForgotten: false })
-    this.#deps.state.setTag(repository, tag, known.digest, known.checkedAt)
+  #remember(repository: Repository, tag: Tag, digest: Digest): void {
+    const checkedAt = this.#deps.now()
+    const known = { digest, checkedAtMs: checkedAt.getTime(), quietFrom: undefined, isForgotten: false }
+    this.#tags.set(imageName(repository, { kind: 'tag', tag }), known)
+    this.#deps.state.setTag(repository, tag, digest, checkedAt)
   }
 
   #forget(repository: Repository, tag: Tag): void {
