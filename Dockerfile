@@ -28,8 +28,8 @@ USER 10001:10001
 # Stripping types and compiling would take most of a start. The proxy is started once, and what it loads only when it needs
 # it is loaded, so that all of it is kept compiled. The cache is read-only from here on.
 RUN PORTCULLIS_DATA_DIRECTORY=/tmp/data timeout --preserve-status 5 node src/main.ts serve > /dev/null \
- && node --input-type=module --eval "for (const part of ['undici', 'piscina', '@noble/curves/nist.js', './src/policy/expression.ts', \
-      './src/trust/tuf/synchronise.ts', './src/workers/keeper.ts', './src/workers/worker-deps.ts']) await import(part)" \
+ && node --input-type=module --eval "for (const part of ['undici', 'piscina', 'prom-client', '@hono/node-server', '@noble/curves/nist.js', './src/admin.ts', \
+      './src/policy/expression.ts', './src/trust/tuf/synchronise.ts', './src/workers/keeper.ts', './src/workers/worker-deps.ts']) await import(part)" \
  && node src/main.ts --help > /dev/null \
  && rm -rf /tmp/data
 

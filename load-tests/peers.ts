@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { answers, freePort, start, type Command, type Running } from '../test/e2e/harness/process.ts'
 import { find } from '../test/e2e/harness/tools.ts'
-import { BARE, BARE_BLOBS, NGINX, OURS, PULL_THROUGH } from './rows.ts'
+import { BARE, BARE_BLOBS, LOGGING_NGINX, NGINX, OURS, PULL_THROUGH } from './rows.ts'
 
 /** Every program under test runs on this core, and the load generator on the other: nobody gets more than one. */
 export const SERVER_CORE = 0
@@ -112,6 +112,8 @@ type Nginx = {
   /** As taskset lists them. */
   readonly cores: string
   readonly workers: number
+  /** As the directive has it; default `off`. */
+  readonly accessLog?: string
 }
 
 async function startNginx({
@@ -120,6 +122,7 @@ async function startNginx({
   upstream,
   cores,
   workers,
+  accessLog = 'off',
 }: Nginx): Promise<{ host: string; running: Running }> {
   const port = await freePort()
   await mkdir(directory, { recursive: true })
@@ -127,6 +130,7 @@ async function startNginx({
     .replaceAll('@DIRECTORY@', directory)
     .replaceAll('@PORT@', String(port))
     .replaceAll('@UPSTREAM@', upstream)
+    .replaceAll('@ACCESS_LOG@', accessLog)
     // A process that leads others changes its user, who could not read what this one writes.
     .replaceAll(
       '@PROCESSES@',
@@ -156,11 +160,13 @@ export function startUpstreamFront(
 export async function startNginxPeer(
   directory: string,
   upstream: string,
-  { workers = 1, cores = String(SERVER_CORE) } = {},
+  { workers = 1, cores = String(SERVER_CORE), isLogging = false } = {},
 ): Promise<Peer> {
   const template = 'nginx.conf.template'
-  const { host, running } = await startNginx({ directory, template, upstream, cores, workers })
-  return { name: NGINX, url: `http://${host}`, running }
+  // Lines go where those of Portcullis go, in pieces of the same size, and are never later.
+  const accessLog = isLogging ? '/dev/null requests buffer=64k flush=1s' : 'off'
+  const { host, running } = await startNginx({ directory, template, upstream, cores, workers, accessLog })
+  return { name: isLogging ? LOGGING_NGINX : NGINX, url: `http://${host}`, running }
 }
 
 /** node:http without any work: what is lost between it and Portcullis is Portcullis's own. */

@@ -13,6 +13,8 @@ export type Row = { readonly peer: string; readonly what: string; readonly sampl
 /** The peer that every other is compared with. */
 export const OURS = 'Portcullis'
 export const NGINX = 'nginx proxy_cache'
+/** The same, and it says as much of each request as Portcullis does. */
+export const LOGGING_NGINX = 'nginx proxy_cache, access log'
 export const PULL_THROUGH = 'docker-registry pull-through'
 export const ZOT = 'zot'
 export const BARE = 'node:http, no work'

@@ -13,7 +13,18 @@ import {
   type Peer,
 } from './peers.ts'
 import { measureRounds, standardConditions } from './rounds.ts'
-import { BARE, failures, NGINX, OURS, PULL_THROUGH, ratePlot, rateTable, ratioTo, type Row } from './rows.ts'
+import {
+  BARE,
+  failures,
+  LOGGING_NGINX,
+  NGINX,
+  OURS,
+  PULL_THROUGH,
+  ratePlot,
+  rateTable,
+  ratioTo,
+  type Row,
+} from './rows.ts'
 import type { Check, Scenario, ScenarioInput, ScenarioResult } from './scenario.ts'
 import { measureAtShare, p99Ratio, steadyPlot, steadyTable, type SteadyRow } from './steady-rate.ts'
 import { startUpstream } from './upstream.ts'
@@ -23,7 +34,7 @@ import { startZotPeer } from './zot.ts'
 const REQUESTS = ['GET by digest', 'GET by tag', 'HEAD by tag'] as const
 type Request = (typeof REQUESTS)[number]
 /** Whoever can come near nginx's rate at all. */
-const FAST: readonly string[] = [OURS, NGINX, BARE]
+const FAST: readonly string[] = [OURS, NGINX, LOGGING_NGINX, BARE]
 
 function targetOf(what: Request, peer: Peer, image: SignedImage): Target {
   const reference = what === 'GET by digest' ? image.digest : image.tag
@@ -84,6 +95,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
   const peers = await startPeers(stack, [
     () => startPortcullisPeer(portcullis),
     () => startNginxPeer(join(directory, 'nginx'), upstream),
+    () => startNginxPeer(join(directory, 'nginx-logging'), upstream, { isLogging: true }),
     () => startBarePeer(source, MANIFEST_ACCEPT),
     () => startZotPeer(join(directory, 'zot'), upstream),
     () => startPullThroughPeer(join(directory, 'pull-through'), upstream),

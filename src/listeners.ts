@@ -1,5 +1,5 @@
-import { getRequestListener } from '@hono/node-server'
-import { createAdminApp, type AdminDeps } from './admin.ts'
+import type { RequestListener } from 'node:http'
+import type { AdminDeps } from './admin.ts'
 import { createDataListener, type AppDeps } from './app.ts'
 import type { Config } from './config/schema.ts'
 import { listen, type Listener } from './server.ts'
@@ -27,9 +27,37 @@ export async function listenToClients(
 }
 
 export async function listenToOperators(deps: AdminDeps, { listen: at }: Config): Promise<Listener> {
+  return await listen({ onRequest: whenFirstAsked(async () => await loadAdmin(deps)) }, at.admin)
+}
+
+/** Hono loads Node's client of fetch, and both take a sixth of a start, in which nobody may ask as an operator. */
+async function loadAdmin(deps: AdminDeps): Promise<RequestListener> {
+  const [{ getRequestListener }, { createAdminApp }] = await Promise.all([
+    import('@hono/node-server'),
+    import('./admin.ts'),
+  ])
   const listener = getRequestListener(createAdminApp(deps).fetch, { overrideGlobalObjects: false })
   // node:http waits for no promise.
-  return await listen({ onRequest: (incoming, outgoing) => void listener(incoming, outgoing) }, at.admin)
+  return (incoming, outgoing) => void listener(incoming, outgoing)
+}
+
+/** Who asks after a failure tries again: it may have been the moment, too many open files, say. */
+export function whenFirstAsked(load: () => Promise<RequestListener>): RequestListener {
+  let loading: Promise<RequestListener> | undefined
+  return (incoming, outgoing) => {
+    loading ??= load()
+    loading.then(
+      (listener) => listener(incoming, outgoing),
+      (error: unknown) => {
+        loading = undefined
+        const why = error instanceof Error ? error.message : String(error)
+        outgoing.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' })
+        outgoing.end(
+          `the code for operators cannot be loaded: ${why}; try again, or install this release again\n`,
+        )
+      },
+    )
+  }
 }
 
 export async function closeAll(listeners: ClientListeners, drainMs: number): Promise<void> {

@@ -1,11 +1,7 @@
-import {
-  createServer as createHttpServer,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http'
-import { createServer as createHttpsServer, type ServerOptions } from 'node:https'
+import type { RequestListener, Server, ServerResponse } from 'node:http'
+import type { ServerOptions } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { createServer as createHttpServer } from './http/node-http.ts'
 
 /** Bytes. Registry clients send small heads; a bearer token may take a few KiB. */
 const HEADER_BYTES_MAX = 16 * 1024
@@ -63,7 +59,7 @@ export async function listen(handler: ListenHandler, options: ListenOptions): Pr
   const server: Server =
     options.tls === undefined
       ? createHttpServer(settings, handler.onRequest)
-      : createHttpsServer({ ...settings, ...secureSettings(options.tls) }, handler.onRequest)
+      : await createHttpsServer({ ...settings, ...secureSettings(options.tls) }, handler.onRequest)
   // Registered after node:http's own, so called after it.
   server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
     handler.onConnection?.(socket),
@@ -77,6 +73,12 @@ export async function listen(handler: ListenHandler, options: ListenOptions): Pr
   const address = server.address()
   if (address === null || typeof address === 'string') throw new TypeError('a TCP listener has an address')
   return { address, close: (drainMs) => close(server, handler, drainMs) }
+}
+
+/** A listener without TLS does not wait for it to be loaded. */
+async function createHttpsServer(settings: ServerOptions, onRequest: RequestListener): Promise<Server> {
+  const { createServer } = await import('node:https')
+  return createServer(settings, onRequest)
 }
 
 function secureSettings({ cert, key, clientCa, clientCertificate }: TlsFiles): ServerOptions {

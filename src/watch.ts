@@ -1,14 +1,15 @@
-import { pino } from 'pino'
-import { Counter } from 'prom-client'
 import type { Config } from './config/schema.ts'
 import { DRILL_DEPENDENCIES, isTakenAway, type DrillEvent } from './drill.ts'
 import type { PolicyEvent } from './policy-source/keeper.ts'
 import { createDependencyMetrics } from './record/dependency-metrics.ts'
 import { createLogs, type Logger } from './record/log.ts'
+import { LogOutput } from './record/log-output.ts'
 import type { RequestLog } from './record/request-log.ts'
 import { observePolicies } from './record/observe-policies.ts'
 import { createPolicyMetrics, type PolicyMetrics } from './record/policy-metrics.ts'
 import { createMetrics, type Metrics } from './record/metrics.ts'
+import { Counter } from './record/prometheus.ts'
+import { standardOutput } from './record/standard-output.ts'
 import { createTrustMetrics, type TrustMetrics } from './record/trust-metrics.ts'
 import type { LookUpEvent } from './trust/rekor/look-up.ts'
 import type { KeeperEvent } from './trust/keeper.ts'
@@ -37,23 +38,19 @@ export type Watch = {
   flush(): Promise<void>
 }
 
-/** Lines are written in bulk, so that a busy proxy does not pay a system call and a thread for each, but never late. */
-const LOG_BUFFER_BYTES = 64 * 1024
-const LOG_FLUSH_MS = 1_000
-/** What waits for a reader that does not read. Beyond it lines are lost: what was decided is in the store all the same. */
-const LOG_WAITING_BYTES_MAX = 32 * 1024 * 1024
-
 export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch {
-  const sizes = {
-    minLength: LOG_BUFFER_BYTES,
-    maxWrite: 2 * LOG_BUFFER_BYTES,
-    maxLength: LOG_WAITING_BYTES_MAX,
-  }
-  const destination = pino.destination({ dest: 1, sync: false, ...sizes, periodicFlush: LOG_FLUSH_MS })
-  const logs = createLogs(config.log.level, destination, now)
-  const { log } = logs
   const metrics = createMetrics(now)
-  countDropped(destination, metrics)
+  const dropped = droppedLines(metrics)
+  const output = new LogOutput({
+    file: standardOutput(),
+    later: (call, ms) => void setTimeout(call, ms).unref(),
+    onDropped: (lines) => dropped.inc(lines),
+  })
+  // What broke the program down is among the last that it has said.
+  const onExit = (): void => output.closeSync()
+  process.once('exit', onExit)
+  const logs = createLogs(config.log.level, output, now)
+  const { log } = logs
   const trust = createTrustMetrics(metrics.registry)
   const dependencies = createDependencyMetrics(metrics.registry)
   const policies = createPolicyMetrics(metrics.registry)
@@ -83,30 +80,20 @@ export function createWatch(config: Pick<Config, 'log'>, now: () => Date): Watch
       log.warn({ event: 'drill', kind, ...drill }, `drill ${kind}`)
     },
     onError: (error) => log.error({ event: 'error', err: error }, 'unexpected error'),
-    writeLines: (lines) => void destination.write(lines),
+    writeLines: (lines) => output.write(lines),
     async flush() {
-      logs.requests.flush()
-      await new Promise<void>((resolve) => {
-        // What is on its way to a slow reader goes first, or a line would begin in the middle of another.
-        destination.once('drain', () => {
-          destination.flushSync()
-          resolve()
-        })
-        // Nobody is there to read it.
-        destination.once('error', () => resolve())
-        destination.flush()
-      })
+      await output.close()
+      process.off('exit', onExit)
     },
   }
 }
 
-function countDropped(destination: ReturnType<typeof pino.destination>, { registry }: Metrics): void {
-  const dropped = new Counter({
+function droppedLines({ registry }: Metrics): Counter {
+  return new Counter({
     name: 'portcullis_log_lines_dropped_total',
     help: 'Lines that nobody read in time from standard output.',
     registers: [registry],
   })
-  destination.on('drop', (lines: string) => dropped.inc(lines.split('\n').length - 1))
 }
 
 /** One line for each thing that changes, at the level at which somebody should look at it. */

@@ -5,6 +5,7 @@ import { createLogs } from '../../src/record/log.ts'
 import { publish, publishSigned, startHarness, uniqueImage } from '../../test/integration/harness.ts'
 import type { Work } from '../measure.ts'
 import { checked, checkedAsync, once, type Part } from './part.ts'
+import { logToNowhere } from './record.ts'
 import { connect, type Client } from './wire.ts'
 
 const LATIN1 = 'latin1'
@@ -42,8 +43,7 @@ async function openProxy(closing: AsyncDisposableStack) {
   const { app, listeners } = harness.running().deps
   const [listener] = listeners
   assert.ok(listener !== undefined)
-  // Lines as they are written in production, to nowhere.
-  const logs = createLogs('info', { write: () => undefined }, app.now)
+  const logs = createLogs('info', logToNowhere(), app.now)
   return { targets, open: () => connect(createDataListener({ ...app, ...logs }, listener.door)) }
 }
 
@@ -85,10 +85,10 @@ export function warmParts(closing: AsyncDisposableStack): readonly Part[] {
   ]
 }
 
-/** The floor: known bytes are found, and one text is written. */
+/** The floor: known bytes are found, and the same are written. */
 function openNothing(): Client {
-  const text = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}'
-  const heads = new KnownHeads<true>(() => text)
+  const written = { first: Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}') }
+  const heads = new KnownHeads<true>(() => written)
   return connect({
     onConnection: (socket) => heads.watch(socket),
     onRequest(incoming, outgoing) {

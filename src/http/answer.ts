@@ -1,4 +1,5 @@
-import { STATUS_CODES, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import { STATUS_CODES } from './node-http.ts'
 
 /**
  * A whole answer as a value. HEAD sends the same head without the body, so that HEAD and GET cannot disagree.
@@ -64,7 +65,6 @@ export function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]+/g, '?')
 }
 
-const EMPTY = Buffer.alloc(0)
 /** Bytes. */
 const PIECE_MAX = 16 * 1024
 
@@ -88,8 +88,8 @@ export function sendAnswer(answer: Answer, outgoing: ServerResponse, method: str
   else outgoing.end(body)
 }
 
-/** As it goes to the socket: all of it in Latin-1, or its head, and a body that is not copied for each who asks. */
-export type WrittenAnswer = string | { readonly head: string; readonly body: Buffer }
+/** As it goes to the socket, to all who ask the same bytes: in one piece, or its head and a body that is kept only once. */
+export type WrittenAnswer = { readonly first: Buffer; readonly body?: Buffer }
 
 /** Whole answers that were sent a moment ago: all that changes in one is its date, once a second. */
 export class WrittenAnswers {
@@ -106,25 +106,26 @@ export class WrittenAnswers {
 
   /** Byte for byte what node:http writes for `sendAnswer` on a connection that is kept. */
   wire(answer: Answer, method: 'GET' | 'HEAD'): WrittenAnswer {
-    const text = this.#text(answer, method)
-    return isOnePiece(answer, method) ? text : { head: text, body: answer.body }
-  }
-
-  /** In Latin-1, which has one character for each byte. */
-  #text(answer: Answer, method: 'GET' | 'HEAD'): string {
-    const { headers, body } = answer
+    const { status, headers, body } = answer
     const date = this.#dateText()
     let written = this.#written.get(headers)
     if (written === undefined) this.#written.set(headers, (written = {}))
     const last = written[method]
-    if (last?.date === date && last.body === body && last.status === answer.status) return last.text
+    if (last?.date === date && last.of === body && last.status === status) return last.answer
+    const made = this.#write(answer, method, date)
+    written[method] = { status, date, of: body, answer: made }
+    return made
+  }
+
+  #write(answer: Answer, method: 'GET' | 'HEAD', date: string): WrittenAnswer {
     const head = this.#head(answer, date)
+    const { body } = answer
     const isWhole = method === 'GET' && isOnePiece(answer, method)
-    // One flat string: what is put together anew would be copied with each write.
-    const bytes = Buffer.concat([Buffer.from(head, 'latin1'), isWhole ? body : EMPTY])
-    const text = bytes.toString('latin1')
-    written[method] = { status: answer.status, date, body, text }
-    return text
+    // Memory of its own, since it is kept: a piece of node's pool would keep all of that.
+    const first = Buffer.allocUnsafeSlow(head.length + (isWhole ? body.length : 0))
+    first.write(head, 'latin1')
+    if (isWhole) body.copy(first, head.length)
+    return isOnePiece(answer, method) ? { first } : { first, body }
   }
 
   #head({ status, reasonPhrase, headers }: Answer, date: string): string {
@@ -145,8 +146,9 @@ export class WrittenAnswers {
 type Written = {
   readonly status: number
   readonly date: string
-  readonly body: Buffer
-  readonly text: string
+  /** The body of the answer that was written. */
+  readonly of: Buffer
+  readonly answer: WrittenAnswer
 }
 
 /** Of `/v2/`: this is a registry (distribution-spec, "Determining Support"). */

@@ -1,4 +1,5 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
+import { Counter, Gauge } from './prometheus.ts'
 
 /** Dependencies that may be away: what the people on call look at first. */
 export function createDependencyMetrics(registry: Registry): {

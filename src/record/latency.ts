@@ -1,4 +1,5 @@
-import { Gauge, Histogram, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
+import { Gauge, Histogram } from './prometheus.ts'
 
 export type PullLatency = {
   /** On the way of every pull: two comparisons and four additions, and no garbage. */

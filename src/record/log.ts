@@ -1,4 +1,5 @@
-import { pino, type DestinationStream, type Logger } from 'pino'
+import { pino, type Logger } from 'pino'
+import type { LogOutput } from './log-output.ts'
 import { RequestLog } from './request-log.ts'
 
 export type { Logger } from 'pino'
@@ -21,7 +22,7 @@ const REDACTED = [
  */
 export function createLogs(
   level: string,
-  destination: DestinationStream,
+  output: LogOutput,
   now: () => Date,
 ): { log: Logger; requests: RequestLog } {
   const time = isoTime(now)
@@ -33,9 +34,9 @@ export function createLogs(
       formatters: { level: (label: string) => ({ level: label }) },
       redact: { paths: REDACTED, censor: '[redacted]' },
     },
-    destination,
+    output,
   )
-  return { log, requests: new RequestLog(log, destination, time) }
+  return { log, requests: new RequestLog(output, time, log.isLevelEnabled('info')) }
 }
 
 /** Spelled out once a millisecond: a busy proxy writes dozens of lines in one. */

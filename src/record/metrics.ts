@@ -1,5 +1,5 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { createPullLatency } from './latency.ts'
+import { Counter, Gauge, Histogram, Registry } from './prometheus.ts'
 import { createTally } from './tally.ts'
 
 /** Seconds. Warm answers are well under a millisecond, cold ones are a few upstream round trips. */
@@ -18,7 +18,6 @@ export type Metrics = {
 /** `now` is asked when figures are read: without one, what is told of the last minutes is told of all time. */
 export function createMetrics(now: () => Date = () => new Date(0)): Metrics {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
   return {
     registry,
     ...pullMetrics(registry, now),

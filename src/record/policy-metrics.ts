@@ -1,5 +1,6 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { PoliciesInForce, PolicyTrouble } from '../policy-source/keeper.ts'
+import { Counter, Gauge } from './prometheus.ts'
 
 /** What of the policies in force is measured. */
 export type PolicyState = {

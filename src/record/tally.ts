@@ -1,4 +1,5 @@
-import { Counter, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
+import { Counter } from './prometheus.ts'
 
 /** A counter for the path of every request: counting is one map look-up, and prom-client hears of it when scraped. */
 export type Tally = {

@@ -1,5 +1,6 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { SourceStatus } from '../trust/source.ts'
+import { Counter, Gauge } from './prometheus.ts'
 
 export type TrustMetrics = ReturnType<typeof createTrustMetrics>
 

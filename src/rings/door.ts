@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import type { Ring } from '../policy/ring.ts'
 import { identitiesOf, type ClientCertificate } from './certificate.ts'
 import { ringOf, type RequestFacts, type Rings } from './recognise.ts'
@@ -63,7 +63,12 @@ function createLock(tokens: readonly string[] | undefined): Door['isClosedTo'] {
 
 /** One that the listener's own CA has not issued, or that was not valid when it was shown, is none. */
 function certificateOf(socket: Socket): ClientCertificate | undefined {
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined
+  if (!isEncrypted(socket) || !socket.authorized) return undefined
   const certificate = socket.getPeerX509Certificate()
   return certificate === undefined ? undefined : identitiesOf(certificate)
+}
+
+/** As node:tls says itself; a listener without TLS does not wait for it to be loaded. */
+function isEncrypted(socket: Socket): socket is TLSSocket {
+  return 'encrypted' in socket && socket.encrypted === true
 }
