@@ -1,4 +1,3 @@
-import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { atLeast, exactly } from './checks.ts'
 import { warmTargets } from './cold/warm.ts'
@@ -6,7 +5,7 @@ import { createColdWorld } from './cold/world.ts'
 import type { Target } from './measure.ts'
 import { paced } from './paced.ts'
 import { startNginxPeer, startPortcullisPeer, type Peer } from './peers.ts'
-import { cpuSeconds } from './process-cpu.ts'
+import { cpuSeconds, familyOf } from './process-cpu.ts'
 import { median, spreadOf, spreadText } from './report.ts'
 import { NGINX, OURS } from './rows.ts'
 import type { Scenario, ScenarioInput, ScenarioResult, Table } from './scenario.ts'
@@ -35,21 +34,6 @@ type Sample = {
   /** As fast as it can, the generator on the second core. */
   readonly saturatedPerSecond: number
   readonly failed: number
-}
-
-/** The process and all that it started. */
-async function familyOf(pid: number): Promise<readonly number[]> {
-  const threads = await readdir(`/proc/${pid}/task`)
-  const lists = await Promise.all(
-    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8')),
-  )
-  const children = lists.flatMap((list) =>
-    list
-      .split(' ')
-      .filter((text) => text !== '')
-      .map(Number),
-  )
-  return [pid, ...(await Promise.all(children.map(familyOf))).flat()]
 }
 
 async function measureOnce(

@@ -14,6 +14,7 @@ import {
 import { KnownHeads } from './http/known-heads.ts'
 import { answerKnown, type KnownRequest } from './known-request.ts'
 import { parseTarget, type Target } from './http/target.ts'
+import { IN_LINE_MAX, type Turns } from './http/turns.ts'
 import { createLru } from './lru.ts'
 import type { Repository } from './oci/reference.ts'
 import type { Ring } from './policy/ring.ts'
@@ -24,7 +25,7 @@ import type { RequestLog } from './record/request-log.ts'
 import { lastingFacts, requestFacts, type Door } from './rings/door.ts'
 import type { RequestFacts } from './rings/recognise.ts'
 import { answerBlob, answerBlobWarm, type BlobRouteDeps } from './routes/blob.ts'
-import type { ManifestRoute } from './routes/manifest.ts'
+import type { ManifestAnswers } from './routes/manifest.ts'
 import type { ReferrersRoute } from './routes/referrers.ts'
 import { answerLogQuery, type LogEntries } from './routes/rekor.ts'
 import { fallsBack, headerOf, UNKNOWN_CLIENT, type RoutedRequest } from './routes/request.ts'
@@ -36,7 +37,7 @@ import type { RegistryClient, Upstreams } from './upstream/types.ts'
 
 export type AppDeps = {
   router: Router
-  manifest: ManifestRoute
+  manifest: ManifestAnswers
   blob: BlobRouteDeps
   referrers: ReferrersRoute
   upstreams: Upstreams
@@ -45,6 +46,7 @@ export type AppDeps = {
   metrics: Pick<Metrics, 'httpRequests'>
   log: Logger
   requests: RequestLog
+  turns: Turns
   deadline: () => AbortSignal
   elapsed: () => number
   now: () => Date
@@ -119,13 +121,16 @@ function exchangeOf(
   return { incoming, outgoing, start: elapsed(), facts, ring: door.ringOf(incoming.socket, facts) }
 }
 
+/** What has to be waited for, or refused. */
 function createRoutes(questions: Questions, deps: ListenerDeps): Hono<{ Bindings: HttpBindings }> {
   const app = new Hono<{ Bindings: HttpBindings }>()
   const respond =
     (answered: (exchange: Exchange) => Answered | Promise<Answered>) =>
     async ({ env: { incoming, outgoing } }: { env: HttpBindings }): Promise<Response> => {
       const exchange = exchangeOf(incoming, outgoing, deps)
-      return finish(exchange, await answered(exchange), deps)
+      // A pull that is under way, or a blob that is open, takes memory: not before its answer can be sent.
+      const taken = await deps.turns.take(outgoing, async () => await answered(exchange))
+      return finish(exchange, typeof taken === 'string' ? unanswered(taken) : taken, deps)
     }
   // Trust, served on to those who verify for themselves: files of TUF repositories, and log entries.
   const tuf = async ({ incoming }: Exchange) => await answerTuf(incoming.url ?? '', deps.tuf)
@@ -147,14 +152,23 @@ function createRoutes(questions: Questions, deps: ListenerDeps): Hono<{ Bindings
     '*',
     respond(() => ({ route: 'none', answer: readOnlyAnswer() })),
   )
-  app.onError((error, context) => {
+  app.onError((error, { env: { incoming, outgoing } }) => {
     // Nothing of an unknown error leaves; whoever runs this finds all of it in the log.
-    deps.log.error({ event: 'error', err: error, target: context.env.incoming.url }, 'unexpected error')
+    deps.log.error({ event: 'error', err: error, target: incoming.url }, 'unexpected error')
     const message = 'internal error; see the log of the proxy'
     const answer = errorAnswer({ status: 500, code: 'UNKNOWN', message })
-    return respond(() => ({ route: 'error', answer }))(context)
+    return finish(exchangeOf(incoming, outgoing, deps), { route: 'error', answer }, deps)
   })
   return app
+}
+
+/** Nobody hears it: it is for the log. 499 is what proxies write down where the client has gone. */
+function unanswered(why: 'too-many' | 'gone'): Answered {
+  const [status, message] =
+    why === 'gone'
+      ? [499, 'the client has gone']
+      : [429, `more than ${IN_LINE_MAX} answers were asked for at once on one connection`]
+  return { route: 'none', answer: errorAnswer({ status, code: 'TOOMANYREQUESTS', message }) }
 }
 
 /** Questions; about 1 KiB each. */

@@ -5,6 +5,7 @@ import { createBlobService } from './blob.ts'
 import type { Config } from './config/schema.ts'
 import { connectLogs, type connectUpstreams, type Store } from './connect.ts'
 import { createCore, type Core, type CoreParts, type CurrentEpoch } from './core.ts'
+import { shareLimit } from './deadline.ts'
 import type { Drills } from './drill.ts'
 import { Turns } from './http/turns.ts'
 import type { Peers } from './peers.ts'
@@ -40,12 +41,14 @@ const REVALIDATION_LIMIT_MS = 2_000
 /** How often counts of repeated refusals, and what was verified, are written. */
 const FLUSH_INTERVAL_MS = 10_000
 
+const elapsed = (): number => performance.now()
+
 /** The clocks and limits of the real world. Everything else is given them. */
 export const TIME: CoreParts['time'] = {
   now: readClock(),
-  elapsed: () => performance.now(),
+  elapsed,
   pause: async () => await nextTurn(),
-  workLimit: () => AbortSignal.timeout(WORK_LIMIT_MS),
+  workLimit: shareLimit(() => AbortSignal.timeout(WORK_LIMIT_MS), { elapsed, shareMs: 1_000 }),
   revalidationLimit: () => AbortSignal.timeout(REVALIDATION_LIMIT_MS),
   limit: (ms: number) => AbortSignal.timeout(Math.ceil(ms)),
 }
@@ -98,12 +101,12 @@ export function createServing(
       runner,
       deadline,
       upstreams: config.upstreams,
-      turns: new Turns(),
     },
     referrers: createReferrersRoute({ runner, workLimit: deadline }),
     tuf,
     logEntries: state,
     upstreams,
+    turns: new Turns(),
     deadline,
     elapsed: TIME.elapsed,
     now: TIME.now,

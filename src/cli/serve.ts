@@ -32,7 +32,7 @@ export function registerServe(program: Command, io: CommandIo): void {
       // Likewise: what has begun is ended in order. Who cannot wait for that asks twice.
       const stopped = stopSignal()
       const count = config.workers === 'auto' ? availableParallelism() : config.workers
-      if (count > 1) {
+      if (count > 1 || config.coldWorkers > 0) {
         const keeper = await startWithWorkers({ config, count, stopped }, io)
         if (keeper === 'stopped') return io.exit(EXIT.ok)
         if (keeper === undefined) return io.exit(EXIT.usage)

@@ -71,8 +71,8 @@ const admin = z
       .max(64)
       .default([])
       .describe(
-        'Names under which it is asked for trust and drills, beside addresses and localhost. Others are refused: a web page ' +
-          'may have given its own name to this address.',
+        'Names under which it is asked, by scrapers of metrics too, beside addresses, localhost and `host`. Others are refused: ' +
+          'a web page may have given its own name to this address.',
       ),
   })
   .prefault({})

@@ -1,5 +1,6 @@
 import { pathText, type Finding, type Path } from '../policy/problem.ts'
 import type { ReadFile } from './environment.ts'
+import { checkColdSockets } from './cold-sockets.ts'
 import { listenerPaths, type DataListenerEntry } from './listen-schema.ts'
 import type { PolicyBundleDocument } from './policy-bundle-schema.ts'
 import { resolveRings, tokenFiles } from './resolve-rings.ts'
@@ -39,6 +40,7 @@ export async function resolveConfig(
   const { rings, findings: tokens } = resolveRings(document.rings, texts)
   findings.push(...tokens)
   const config = { ...withPaths(document, pathOf), upstreams: new Map(upstreams), rings }
+  findings.push(...checkColdSockets(config))
   return { config, findings: findings.toSorted((a, b) => (pathText(a.path) < pathText(b.path) ? -1 : 1)) }
 }
 

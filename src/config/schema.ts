@@ -101,7 +101,7 @@ const foreignUrls = z
 const cache = z
   .strictObject({
     contentBytesMax: size('64MiB', '1000TiB').prefault('20GiB').describe('Manifests and layers on disk.'),
-    memoryBytesMax: size('1MiB', '64GiB').prefault('64MiB').describe('Manifests and verdicts in memory.'),
+    memoryBytesMax: size('1MiB', '64GiB').prefault('32MiB').describe('Manifests and verdicts in memory.'),
     evidenceBytesMax: size('1MiB', '1TiB').prefault('1GiB').describe('Signatures and attestations on disk.'),
     tagTtl: duration('0s', '1d')
       .prefault('30s')
@@ -152,6 +152,16 @@ const workers = z
       '1: one process does it all. See workers.md.',
   )
 
+const coldWorkers = z
+  .int()
+  .min(0)
+  .max(WORKERS_MAX)
+  .default(0)
+  .describe(
+    'Processes that pull and verify what nobody has judged yet, so that those who serve clients do not wait for it. ' +
+      '0: each worker does it all. See workers.md.',
+  )
+
 const shutdown = z
   .strictObject({
     drain: duration('0s', '10m')
@@ -187,6 +197,7 @@ export const configSchema = z.strictObject({
   log,
   shutdown,
   workers,
+  coldWorkers,
 })
 
 export type ConfigDocument = z.output<typeof configSchema>

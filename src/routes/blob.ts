@@ -4,7 +4,6 @@ import { readToEnd } from '../byte-reader.ts'
 import { errorAnswer, type Answer } from '../http/answer.ts'
 import { contentRange, entityTag, requestedRange, type ResolvedRange } from '../http/range.ts'
 import { sendBytes } from '../http/send-bytes.ts'
-import { IN_LINE_MAX, type Turns } from '../http/turns.ts'
 import { upstreamFailureAnswer } from '../http/upstream-failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { EVIDENCE_BLOB_BYTES_MAX } from '../oci/evidence-types.ts'
@@ -27,7 +26,6 @@ export type BlobRouteDeps = BlobAdmissionDeps & {
   metrics: Pick<Metrics, 'blobs'>
   runner: Pick<VerificationRunner, 'isEvidenceBlob'>
   upstreams: ReadonlyMap<string, { readonly blobs: BlobMode }>
-  turns: Turns
 }
 
 type Opened = BlobAnswer | BlobHeadAnswer
@@ -38,20 +36,6 @@ type To = { readonly client: RegistryClient; readonly outgoing: ServerResponse }
 
 /** Sends the blob itself where there is one, because it is a stream; every other answer is returned. */
 export async function answerBlob(
-  request: RoutedRequest,
-  digest: Digest,
-  to: To,
-  deps: BlobRouteDeps,
-): Promise<Answer | 'sent'> {
-  // A blob that is open, or evidence that is being looked at, takes memory: not before it can be sent.
-  const answer = await deps.turns.take(to.outgoing, async () => await answerInTurn(request, digest, to, deps))
-  if (answer === 'gone') return 'sent'
-  if (answer !== 'too-many') return answer
-  const message = `more than ${IN_LINE_MAX} blobs were asked for at once on one connection`
-  return errorAnswer({ status: 429, code: 'TOOMANYREQUESTS', message })
-}
-
-async function answerInTurn(
   request: RoutedRequest,
   digest: Digest,
   to: To,

@@ -48,6 +48,12 @@ const WARNINGS_MAX = 5
 /** Seconds; a digest never changes its bytes, but a policy may change what it is worth. */
 const DIGEST_MAX_AGE_SECONDS = 60
 
+/** What answers manifest requests: this process, or another for it. */
+export type ManifestAnswers = Pick<ManifestRoute, 'answerWarm' | 'final'> & {
+  /** `deadline`: default as long as any pull may take. */
+  answer(request: RoutedRequest, reference: ManifestReference, deadline?: () => AbortSignal): Promise<Answer>
+}
+
 /** Steps 3 to 10 of a manifest request: what was pulled, as an answer that this client will take for an answer. */
 export class ManifestRoute {
   readonly #deps: ManifestRouteDeps
@@ -92,9 +98,12 @@ export class ManifestRoute {
     }
   }
 
-  async answer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
+  async answer(
+    request: RoutedRequest,
+    reference: ManifestReference,
+    deadline = this.#deps.deadline,
+  ): Promise<Answer> {
     const { repository, client, ring, method } = request
-    const { deadline } = this.#deps
     const asked = { repository, reference, client, ring, isRead: method === 'GET' }
     const start = this.#deps.elapsed()
     try {
@@ -224,7 +233,7 @@ function warned({ warnings, outcome, decision }: Served): Head {
 function headsOf({ digest, bytes, parsed }: FetchedManifest): { byTag: Head; byDigest: Head } {
   const byTag = {
     // From the body, never from upstream's header: the two must not tell clients different things (CVE-2021-41190).
-    'content-type': parsed.ok ? parsed.manifest.mediaType : 'application/octet-stream',
+    'content-type': parsed.ok ? parsed.facts.mediaType : 'application/octet-stream',
     'content-length': String(bytes.length),
     'docker-content-digest': digest,
     'docker-distribution-api-version': 'registry/2.0',

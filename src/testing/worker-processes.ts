@@ -16,7 +16,10 @@ export type FakeProcess = {
 }
 
 /** A supervisor of processes that do what a test says, on clocks and timers that are the test's. */
-export function startFakes(count = 2, instead: Partial<SupervisorDeps> = {}) {
+export function startFakes(
+  workers: number | SupervisorDeps['counts'] = 2,
+  instead: Partial<SupervisorDeps> = {},
+) {
   const processes: FakeProcess[] = []
   const events: WorkerEvent[] = []
   const delayed: { work: () => void; delayMs: number }[] = []
@@ -26,7 +29,7 @@ export function startFakes(count = 2, instead: Partial<SupervisorDeps> = {}) {
   const beats: (() => void)[] = []
   const launching = { problem: undefined as string | undefined }
   const deps: SupervisorDeps = {
-    count,
+    counts: typeof workers === 'number' ? { serving: workers, cold: 0 } : workers,
     launch(worker, on) {
       if (launching.problem !== undefined) throw new Error(launching.problem)
       const process: FakeProcess = {
@@ -44,7 +47,7 @@ export function startFakes(count = 2, instead: Partial<SupervisorDeps> = {}) {
         kill: () => void (process.isKilled = true),
       }
     },
-    startOf: () => ({ config: {} as never, places: [], rule: RULE }),
+    startOf: (_, role) => ({ role, sockets: [], config: {} as never, places: [], rule: RULE }),
     answer: async () => await Promise.resolve('answered'),
     onNews: () => undefined,
     onEvent: (event) => void events.push(event),

@@ -1,4 +1,4 @@
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { isMainThread } from 'node:worker_threads'
 import { LRUCache } from 'lru-cache'
 import { readReferrerList } from '../discover/referrer-list.ts'
@@ -86,7 +86,7 @@ function attempt<T>(parse: () => T): TaskResult<T> {
 }
 
 // Of a thread on Linux, and of nothing but a whole process elsewhere (setpriority(2), "C library/kernel differences").
-if (!isMainThread && process.platform === 'linux') setPriority(0, NICE)
+if (!isMainThread && process.platform === 'linux' && getPriority(0) < NICE) setPriority(0, NICE)
 
 /** The functions that a thread of the pool runs, by name. */
 export const { verify, verifyLight, wake, manifest, referrers, listing, evidence } = createJobs()

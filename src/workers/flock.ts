@@ -2,9 +2,9 @@ import type { Registry } from 'prom-client'
 import type { News, Peers } from '../peers.ts'
 import type { SeenPull } from '../replay.ts'
 import { KeeperRule } from './keeper-rule.ts'
-import type { MetricsData } from './messages.ts'
+import { WORKER_ROLES, type MetricsData, type WorkerRole } from './messages.ts'
 import { createWorkerMetrics, MetricsSum, type Exit, type WorkerMetrics } from './metrics.ts'
-import type { Supervisor } from './supervisor.ts'
+import type { Standing, Supervisor } from './supervisor.ts'
 
 /** A scrape does not wait for a worker that is busy: what it has counted is known from the last one. */
 const METRICS_LIMIT_MS = 1_000
@@ -32,6 +32,11 @@ export class Flock {
     this.rule.follow(async (rule) => await workers.spread(rule))
   }
 
+  /** How many there are of the role, and how many of them listen now. */
+  standing(role: WorkerRole): Standing {
+    return this.#workers?.standing(role) ?? { listening: 0, count: 0 }
+  }
+
   /** A worker ended that nobody had told to. */
   count(how: Exit): void {
     this.#figures?.exits.inc({ how })
@@ -56,13 +61,15 @@ export class Flock {
     const figures = createWorkerMetrics(registry)
     this.#figures = figures
     const metrics = async (): Promise<string> => {
-      const listening = this.#workers?.listening ?? 0
+      const standings = WORKER_ROLES.map((role) => ({ role, ...this.standing(role) }))
       // As each comes: who has answered may end before the last one does.
       const note = (pid: number, answer: MetricsData): void => this.#sum.note(pid, answer)
       const answers =
         (await this.#workers?.askAll('metrics', METRICS_LIMIT_MS, note)) ?? new Map<number, MetricsData>()
-      figures.listening.set(listening)
-      figures.unanswered.inc(listening - answers.size)
+      for (const { role, listening, count } of standings) {
+        if (count > 0) figures.listening.set({ role }, listening)
+      }
+      figures.unanswered.inc(standings.reduce((sum, { listening }) => sum + listening, -answers.size))
       before()
       return await this.#sum.text(await registry.getMetricsAsJSON(), new Set(answers.keys()))
     }

@@ -1,4 +1,6 @@
+import { mkdir, rm } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
+import { coldDirectory, coldSockets } from '../config/cold-sockets.ts'
 import { ADMIN_LISTENER } from '../config/listen-schema.ts'
 import type { CommandIo } from '../cli/io.ts'
 import type { Config } from '../config/schema.ts'
@@ -7,6 +9,7 @@ import { listenProblem, listenToOperators } from '../listeners.ts'
 import type { Listener } from '../server.ts'
 import { clusterLaunch } from './cluster.ts'
 import { Flock } from './flock.ts'
+import type { WorkerRole } from './messages.ts'
 import { Supervisor, type Listening, type WorkerEvent } from './supervisor.ts'
 import { guestName } from './guest.ts'
 
@@ -23,6 +26,7 @@ const STOP_GRACE_MS = 5_000
 
 export type WantedKeeper = {
   readonly config: Config
+  /** Workers that serve clients. */
   readonly count: number
   /** Resolves when all is to end, which may be before it has begun. */
   readonly stopped: Promise<unknown>
@@ -43,10 +47,15 @@ export async function startKeeper(
     return undefined
   }
   const { deps } = created
+  const sockets = await openSockets(config)
   const hopeless = Promise.withResolvers<string>()
-  const supervisor = createSupervisor({ config, deps, flock, count, onHopeless: hopeless.resolve })
+  const counts = { serving: count, cold: config.coldWorkers }
+  const supervisor = createSupervisor({ config, deps, flock, counts, onHopeless: hopeless.resolve })
   flock.follow(supervisor)
-  const readiness = { draining: false, workers: () => supervisor }
+  const readiness = {
+    draining: false,
+    workers: { serving: () => supervisor.standing('serving'), cold: () => supervisor.standing('cold') },
+  }
   const drain = async (): Promise<void> => {
     readiness.draining = true
     await supervisor.stop(config.shutdown.drainMs + STOP_GRACE_MS)
@@ -54,6 +63,7 @@ export async function startKeeper(
   const stop = async (admin: Listener | undefined): Promise<void> => {
     await drain()
     await admin?.close(0)
+    await sockets.close()
     await deps.close()
   }
   // Whoever still waits for workers to begin waits no more.
@@ -68,7 +78,7 @@ export async function startKeeper(
     return begun.problems.length === 0 ? 'stopped' : undefined
   }
   const { at, admin } = begun
-  tellStart(deps, count, [...at, [ADMIN_LISTENER, admin.address]])
+  tellStart(deps, counts, [...at, [ADMIN_LISTENER, admin.address]])
   return { deps, hopeless: hopeless.promise, stop: async () => await stop(admin) }
 }
 
@@ -87,21 +97,37 @@ async function begin(supervisor: Supervisor, listenAdmin: () => Promise<Listener
   }
 }
 
+type Counts = Readonly<Record<WorkerRole, number>>
+
 type Parts = {
   readonly config: Config
   readonly deps: Deps
   readonly flock: Flock
-  readonly count: number
+  readonly counts: Counts
   readonly onHopeless: (problem: string) => void
 }
 
-function createSupervisor({ config, deps, flock, count, onHopeless }: Parts): Supervisor {
+/** The directory in which cold workers listen, for this run alone. */
+async function openSockets(config: Config): Promise<{ close(): Promise<void> }> {
+  const directory = coldDirectory(config)
+  const remove = async (): Promise<void> => await rm(directory, { recursive: true, force: true })
+  // Of a run that was killed.
+  await remove()
+  if (config.coldWorkers > 0) await mkdir(directory, { mode: 0o700 })
+  return { close: remove }
+}
+
+function createSupervisor({ config, deps, flock, counts, onHopeless }: Parts): Supervisor {
   const { watch, store, app } = deps
   const places = deps.listeners.map(({ at }) => at)
+  const sockets = coldSockets(config)
   return new Supervisor({
-    count,
+    counts,
     launch: clusterLaunch((lines) => watch.writeLines(lines)),
-    startOf: () => ({ config, places, rule: flock.rule.whole }),
+    startOf(worker, role) {
+      const mine = role === 'cold' ? sockets.slice(worker - counts.serving - 1).slice(0, 1) : sockets
+      return { role, sockets: mine, config, places, rule: flock.rule.whole }
+    },
     async answer(ask) {
       if (ask.kind === 'tuf') return await app.tuf.get(ask.name)?.(ask.path)
       throw new TypeError(`a keeper is not asked for ${ask.kind}`)
@@ -120,9 +146,10 @@ function createSupervisor({ config, deps, flock, count, onHopeless }: Parts): Su
   })
 }
 
-function tellStart({ log, policies, trust }: Deps, workers: number, at: Listening): void {
+function tellStart({ log, policies, trust }: Deps, { serving, cold }: Counts, at: Listening): void {
   const told = { policies: policies.inForce.set.policies.length, trust: trust.snapshot.version }
-  log.info({ event: 'start', listen: Object.fromEntries(at), ...told, workers }, 'ready')
+  const workers = { workers: serving, ...(cold > 0 ? { coldWorkers: cold } : {}) }
+  log.info({ event: 'start', listen: Object.fromEntries(at), ...told, ...workers }, 'ready')
 }
 
 function tell(event: WorkerEvent, { log }: Deps, flock: Flock): void {

@@ -1,10 +1,14 @@
 import type { AddressInfo } from 'node:net'
 import type { MetricObject } from 'prom-client'
 import type { Config } from '../config/schema.ts'
+import type { HandedJudgement } from '../handed-judgement.ts'
+import type { Answer as HttpAnswer } from '../http/answer.ts'
 import type { Drill } from '../drill.ts'
+import type { ManifestReference } from '../oci/reference.ts'
 import type { News } from '../peers.ts'
 import type { PolicyOrigin, PolicyFiles } from '../policy-source/source.ts'
 import type { SeenPull } from '../replay.ts'
+import type { RoutedRequest } from '../routes/request.ts'
 import type { TufFile } from '../routes/tuf.ts'
 import type { ListenOptions } from '../server.ts'
 import type { TrustData } from './trust-data.ts'
@@ -31,7 +35,14 @@ export type Rule = {
   readonly drill: Drill | null | undefined
 }
 
+/** `serving`: has the listeners where clients pull. `cold`: pulls what those hand over, since nobody has judged it yet. */
+export const WORKER_ROLES = ['serving', 'cold'] as const
+export type WorkerRole = (typeof WORKER_ROLES)[number]
+
 export type WorkerStart = {
+  readonly role: WorkerRole
+  /** Where cold workers listen: all of them for one that serves, its own for a cold one. */
+  readonly sockets: readonly string[]
   readonly config: Config
   /** In the order of `dataListeners`: files are read once, by the keeper. */
   readonly places: readonly ListenOptions[]
@@ -50,6 +61,15 @@ export type Answers = {
   rule: undefined
   /** A file of a mirrored repository; undefined where there is none. */
   tuf: TufFile | undefined
+  /** The whole answer to it, and what it rests on where others may go by that, too. */
+  pull: { readonly answer: HttpAnswer; readonly judgement: HandedJudgement | undefined }
+}
+
+/** A request for a manifest on its way from the worker that has the connection to a cold one. */
+export type HandedPull = {
+  /** `ring`: its name. */
+  readonly asked: Omit<RoutedRequest, 'ring'> & { readonly ring: string }
+  readonly reference: ManifestReference
 }
 
 export type MetricsData = readonly MetricObject[]
@@ -58,6 +78,7 @@ export type Ask =
   | { readonly kind: 'metrics' | 'recent' | 'settle' }
   | { readonly kind: 'rule'; readonly rule: Rule }
   | { readonly kind: 'tuf'; readonly name: string; readonly path: string }
+  | ({ readonly kind: 'pull' } & HandedPull)
 
 export type ToWorker =
   | { readonly kind: 'start'; readonly start: WorkerStart }

@@ -63,11 +63,27 @@ function cumulative(metrics: MetricsData): MetricsData {
 const EXITS = ['exit', 'signal', 'behind'] as const
 export type Exit = (typeof EXITS)[number]
 
+/** What became of a pull that a worker wanted to hand over. */
+const HAND_OVER_RESULTS = ['answered', 'unanswered', 'full'] as const
+export type HandOverResult = (typeof HAND_OVER_RESULTS)[number]
+
+/** Of one worker that has cold workers. */
+export function createHandOverMetrics(registry: Registry): Counter<'result'> {
+  const handedOver = new Counter({
+    name: 'portcullis_pulls_handed_over_total',
+    help: 'Pulls that a worker handed over to a cold one: answered by it, or pulled by the worker itself, since the cold one did not answer or too many were under way.',
+    labelNames: ['result'] as const,
+    registers: [registry],
+  })
+  for (const result of HAND_OVER_RESULTS) handedOver.inc({ result }, 0)
+  return handedOver
+}
+
 export type WorkerMetrics = ReturnType<typeof createWorkerMetrics>
 
 /** What the keeper knows of its workers. */
 export function createWorkerMetrics(registry: Registry): {
-  readonly listening: Gauge
+  readonly listening: Gauge<'role'>
   readonly exits: Counter<'how'>
   readonly unanswered: Counter
 } {
@@ -84,7 +100,8 @@ export function createWorkerMetrics(registry: Registry): {
     exits,
     listening: new Gauge({
       name: 'portcullis_workers',
-      help: 'Worker processes that serve clients.',
+      help: 'Worker processes that serve clients, or that pull for those what nobody has judged yet.',
+      labelNames: ['role'] as const,
       registers,
     }),
     unanswered: new Counter({

@@ -13,9 +13,12 @@ describe('a supervisor and who lives', () => {
     }
     for (let beats = 0; beats < 4; beats++) beat()
     assert.deepEqual(silent.sent.slice(1), Array(4).fill({ kind: 'ping' }))
-    assert.deepEqual([silent.isKilled, setting.supervisor.listening], [false, 2])
+    assert.deepEqual([silent.isKilled, setting.supervisor.standing('serving').listening], [false, 2])
     beat()
-    assert.deepEqual([silent.isKilled, lively.isKilled, setting.supervisor.listening], [true, false, 1])
+    assert.deepEqual(
+      [silent.isKilled, lively.isKilled, setting.supervisor.standing('serving').listening],
+      [true, false, 1],
+    )
     beat()
     silent.die()
     assert.deepEqual(

@@ -14,10 +14,10 @@ describe('a supervisor of workers', () => {
       ],
     )
     listen(processes[0]!)
-    assert.equal(supervisor.listening, 1)
+    assert.equal(supervisor.standing('serving').listening, 1)
     listen(processes[1]!)
     assert.deepEqual(await started, { ok: true, at: [['data', address]] })
-    assert.equal(supervisor.listening, 2)
+    assert.equal(supervisor.standing('serving').listening, 2)
   })
 
   test('has not begun where one cannot', async () => {
@@ -164,5 +164,76 @@ describe('a supervisor of workers', () => {
     setting.processes[1]!.die()
     await stopped
     assert.equal(setting.processes.length, 2)
+  })
+
+  describe('with cold workers', () => {
+    const COUNTS = { serving: 1, cold: 1 }
+
+    test('begins them after the others, and has begun when all listen', async () => {
+      const { supervisor, processes } = startFakes(COUNTS)
+      const started = supervisor.start()
+      const roles = processes.map(({ worker, sent }) => [
+        worker,
+        sent.map((message) => message.kind === 'start' && message.start.role),
+      ])
+      assert.deepEqual(roles, [
+        [1, ['serving']],
+        [2, ['cold']],
+      ])
+      processes[1]!.say({ kind: 'listening', at: [] })
+      assert.deepEqual(supervisor.standing('serving'), { listening: 0, count: 1 })
+      assert.deepEqual(supervisor.standing('cold'), { listening: 1, count: 1 })
+      processes[0]!.say({ kind: 'listening', at: [['data', address]] })
+      assert.deepEqual(await started, { ok: true, at: [['data', address]] })
+    })
+
+    test('has begun late where only those that serve listen, and not where only cold ones do', async () => {
+      for (const [listening, hasBegun] of [
+        [0, true],
+        [1, false],
+      ] as const) {
+        const { supervisor, processes, limits } = startFakes(COUNTS)
+        const started = supervisor.start()
+        processes[listening]!.say({ kind: 'listening', at: listening === 0 ? [['data', address]] : [] })
+        limits[0]!.abort()
+        const waited = new Promise((resolve) => setImmediate(() => resolve(undefined)))
+        assert.equal((await Promise.race([started, waited])) !== undefined, hasBegun)
+      }
+    })
+
+    test('a rule is not in force before they go by it', async () => {
+      const setting = startFakes(COUNTS)
+      await setting.begun()
+      let isInForce = false
+      const spread = setting.supervisor.spread(RULE).then(() => (isInForce = true))
+      answer(setting.processes[0]!, true)
+      await new Promise((resolve) => setImmediate(resolve))
+      assert.equal(isInForce, false)
+      answer(setting.processes[1]!, true)
+      await spread
+    })
+
+    test('one that dies is replaced, and is named as what it is', async () => {
+      const setting = startFakes(COUNTS)
+      await setting.begun()
+      setting.processes[1]!.die()
+      setting.replace()
+      assert.equal(setting.last().worker, 2)
+      const ended = setting.events.find(({ kind }) => kind === 'ended')
+      assert.deepEqual([ended?.worker, ended?.role], [2, 'cold'])
+    })
+
+    test('those that die again and again end nothing, also when one that serves dies then', async () => {
+      const setting = startFakes(COUNTS)
+      await setting.begun()
+      for (let deaths = 0; deaths < 20; deaths++) {
+        setting.processes.findLast(({ worker }) => worker === 2)!.die()
+        setting.replace()
+      }
+      setting.processes[0]!.die()
+      assert.deepEqual(setting.hopeless, [])
+      setting.replace()
+      assert.equal(setting.last().worker, 1)
+    })
   })
 })

@@ -1,6 +1,15 @@
 import type { AddressInfo } from 'node:net'
 import type { News } from '../peers.ts'
-import type { Answers, Ask, Rule, ToKeeper, ToWorker, WorkerStart } from './messages.ts'
+import {
+  WORKER_ROLES,
+  type Answers,
+  type Ask,
+  type Rule,
+  type ToKeeper,
+  type ToWorker,
+  type WorkerRole,
+  type WorkerStart,
+} from './messages.ts'
 import { BEAT_MS, Pulse } from './pulse.ts'
 import { answerBy, Questions } from './questions.ts'
 
@@ -15,12 +24,13 @@ type WorkerProcess = {
 
 export type Ending = { readonly code: number | null; readonly signal: string | null }
 
+/** `worker`: its number, which its replacement keeps. */
+type Which = { readonly worker: number; readonly role: WorkerRole; readonly pid: number }
+
 export type WorkerEvent =
-  | { readonly kind: 'started' | 'listening'; readonly worker: number; readonly pid: number }
-  | ({
+  | (Which & { readonly kind: 'started' | 'listening' })
+  | (Which & {
       readonly kind: 'ended'
-      readonly worker: number
-      readonly pid: number
       /** Whether all are to end. */
       readonly isWanted: boolean
       /** It was killed, and was told of as such. */
@@ -28,21 +38,16 @@ export type WorkerEvent =
       /** Undefined: nobody takes its place. */
       readonly replacedInMs: number | undefined
     } & Ending)
-  | {
-      readonly kind: 'failed'
-      readonly worker: number
-      readonly pid: number
-      readonly problems: readonly string[]
-    }
+  | (Which & { readonly kind: 'failed'; readonly problems: readonly string[] })
   /** It did not take over what counts from now on, or does not answer at all, and is killed. */
-  | { readonly kind: 'behind'; readonly worker: number; readonly pid: number; readonly message: string }
+  | (Which & { readonly kind: 'behind'; readonly message: string })
 
 export type SupervisorDeps = {
-  readonly count: number
+  readonly counts: Readonly<Record<WorkerRole, number>>
   /** May throw: the system has no process to give. */
   launch(worker: number, on: { message(message: ToKeeper): void; exit(ending: Ending): void }): WorkerProcess
   /** What a worker that begins now begins with. */
-  startOf(): WorkerStart
+  startOf(worker: number, role: WorkerRole): WorkerStart
   /** What a worker asks. */
   answer(ask: Ask): Promise<unknown>
   onNews(news: News): void
@@ -77,7 +82,15 @@ type Live = {
   metrics: Answers['metrics'] | undefined
 }
 
-type Slot = { readonly worker: number; live: Live | undefined; failures: number }
+type Slot = {
+  readonly worker: number
+  readonly role: WorkerRole
+  live: Live | undefined
+  failures: number
+}
+
+/** Workers of one role. */
+export type Standing = { readonly listening: number; readonly count: number }
 
 /** A worker that hangs for so long holds what it should not any more: it is killed. */
 const RULE_LIMIT_MS = 20_000
@@ -105,11 +118,8 @@ export class Supervisor {
 
   constructor(deps: SupervisorDeps) {
     this.#deps = deps
-    this.#slots = Array.from({ length: deps.count }, (_, index) => ({
-      worker: index + 1,
-      live: undefined,
-      failures: 0,
-    }))
+    const roles = WORKER_ROLES.flatMap((role) => Array<WorkerRole>(deps.counts[role]).fill(role))
+    this.#slots = roles.map((role, index) => ({ worker: index + 1, role, live: undefined, failures: 0 }))
   }
 
   /** Resolves when all of them listen, or after a limit any of them; when one of them cannot; and when all are to end. */
@@ -121,13 +131,9 @@ export class Supervisor {
     return await this.#started.promise
   }
 
-  /** Workers that listen now. */
-  get listening(): number {
-    return this.#slots.filter(({ live }) => live?.at !== undefined).length
-  }
-
-  get count(): number {
-    return this.#slots.length
+  standing(role: WorkerRole): Standing {
+    const slots = this.#slots.filter((slot) => slot.role === role)
+    return { listening: slots.filter(({ live }) => live?.at !== undefined).length, count: slots.length }
   }
 
   /** Resolves when every worker that lives goes by the rule; one that does not in time is killed. Never rejects. */
@@ -196,7 +202,7 @@ export class Supervisor {
 
   #launch(slot: Slot): void {
     if (this.#isStopping) return
-    const { worker } = slot
+    const { worker, role } = slot
     let process = NO_PROCESS
     let problem: string | undefined
     try {
@@ -218,11 +224,11 @@ export class Supervisor {
     }
     slot.live = live
     if (problem !== undefined) {
-      this.#deps.onEvent({ kind: 'failed', worker, pid: process.pid, problems: [problem] })
+      this.#deps.onEvent({ kind: 'failed', ...which(slot, live), problems: [problem] })
       return this.#ended(slot, live, { code: null, signal: null })
     }
-    process.send({ kind: 'start', start: this.#deps.startOf() })
-    this.#deps.onEvent({ kind: 'started', worker, pid: process.pid })
+    process.send({ kind: 'start', start: this.#deps.startOf(worker, role) })
+    this.#deps.onEvent({ kind: 'started', ...which(slot, live) })
   }
 
   #late(): void {
@@ -230,12 +236,12 @@ export class Supervisor {
     this.#begin()
   }
 
-  /** What one worker listens at, all do. */
+  /** What one worker that serves listens at, all do. */
   #begin(): void {
-    const at = this.#alive().flatMap(([, live]) => (live.at === undefined ? [] : [live.at]))
-    const [first] = at
-    if (first !== undefined && (this.#isLate || at.length === this.count))
-      this.#started.resolve({ ok: true, at: first })
+    const serving = this.#slots.filter(({ role }) => role === 'serving')
+    const at = serving.find(({ live }) => live?.at !== undefined)?.live?.at
+    const isWhole = this.#slots.every(({ live }) => live?.at !== undefined)
+    if (at !== undefined && (this.#isLate || isWhole)) this.#started.resolve({ ok: true, at })
   }
 
   /** Asks who is there, and ends who has not been for long: it may hold connections, and what it goes by is old. */
@@ -250,19 +256,19 @@ export class Supervisor {
     if (slot.live !== live || live.isBehind) return
     live.isBehind = true
     live.at = undefined
-    this.#deps.onEvent({ kind: 'behind', worker: slot.worker, pid: live.process.pid, message })
+    this.#deps.onEvent({ kind: 'behind', ...which(slot, live), message })
     live.process.kill()
   }
 
-  #hear({ worker }: Slot, live: Live, message: ToKeeper): void {
+  #hear(slot: Slot, live: Live, message: ToKeeper): void {
     const { process, questions, pulse } = live
     switch (message.kind) {
       case 'listening':
         live.at = message.at
-        this.#deps.onEvent({ kind: 'listening', worker, pid: process.pid })
+        this.#deps.onEvent({ kind: 'listening', ...which(slot, live) })
         return this.#begin()
       case 'failed':
-        this.#deps.onEvent({ kind: 'failed', worker, pid: process.pid, problems: message.problems })
+        this.#deps.onEvent({ kind: 'failed', ...which(slot, live), problems: message.problems })
         this.#started.resolve({ ok: false, problems: message.problems })
         return
       case 'ask':
@@ -285,20 +291,20 @@ export class Supervisor {
   }
 
   #ended(slot: Slot, live: Live, ending: Ending): void {
-    const { worker } = slot
     const { process, questions, sinceMs, metrics, isBehind } = live
     slot.live = undefined
     questions.end()
     const hasLasted = this.#deps.elapsed() - sinceMs >= STABLE_MS
     slot.failures = hasLasted ? 0 : slot.failures + 1
-    this.#shortLives = hasLasted ? 0 : this.#shortLives + 1
-    const isHopeless = this.listening === 0 && this.#shortLives > SHORT_LIVES_MAX * this.count
+    const serving = this.standing('serving')
+    // Without cold workers the others do it all.
+    if (slot.role === 'serving') this.#shortLives = hasLasted ? 0 : this.#shortLives + 1
+    const isHopeless = serving.listening === 0 && this.#shortLives > SHORT_LIVES_MAX * serving.count
     const replacedInMs = this.#isStopping || isHopeless ? undefined : backoffMs(slot.failures)
     this.#deps.onEnded(process.pid, metrics)
     this.#deps.onEvent({
       kind: 'ended',
-      worker,
-      pid: process.pid,
+      ...which(slot, live),
       isWanted: this.#isStopping,
       isBehind,
       replacedInMs,
@@ -316,6 +322,10 @@ export class Supervisor {
     this.#started.resolve({ ok: false, problems: [problem] })
     this.#deps.onHopeless(problem)
   }
+}
+
+function which({ worker, role }: Slot, { process: { pid } }: Live): Which {
+  return { worker, role, pid }
 }
 
 /** The first is replaced at once: most likely it was killed, and the others have its share to bear. */

@@ -12,6 +12,7 @@ function setUp() {
     send: async (message) => void sent.push(message),
     end: () => undefined,
     abandoned: () => void (setting.abandoned += 1),
+    giveWay: () => undefined,
     every: (ms, work) => void (ms === BEAT_MS && beats.push(work)),
   })
   return Object.assign(setting, { life })

@@ -1,9 +1,11 @@
-import { closeAll, listenProblem, listenToClients, type ClientListeners } from '../listeners.ts'
+import { closeAll, listenProblem, listenToClients } from '../listeners.ts'
 import type { News } from '../peers.ts'
 import { StoreError } from '../store/error.ts'
+import { listenToWorkers } from './cold.ts'
 import type { Answers, Ask, ToKeeper, ToWorker, WorkerStart } from './messages.ts'
 import { BEAT_MS, Pulse } from './pulse.ts'
 import { answerBy, Questions } from './questions.ts'
+import type { Listening } from './supervisor.ts'
 import { createWorkerDeps, type Keeper, type WorkerDeps } from './worker-deps.ts'
 
 export type WorkerLifeDeps = {
@@ -13,13 +15,16 @@ export type WorkerLifeDeps = {
   end(): void
   /** Nobody keeps this worker any more: ends the process at once. */
   abandoned(): void
+  /** Lets other processes have the core first. */
+  giveWay(): void
   /** Again and again, for as long as the process lives. */
   every(ms: number, work: () => void): void
 }
 
 type Running = {
   readonly deps: WorkerDeps
-  readonly listeners: ClientListeners
+  /** Lets what runs end within so many milliseconds, and takes nothing new. */
+  readonly close: (drainMs: number) => Promise<void>
   readonly drainMs: number
 }
 
@@ -82,10 +87,11 @@ export class WorkerLife {
 
   async #start(start: WorkerStart): Promise<Running | undefined> {
     try {
+      // Before there are threads: they inherit it.
+      if (start.role === 'cold') this.#deps.giveWay()
       const deps = await createWorkerDeps(start, this.#keeper())
-      const listeners = await listenToClients(deps.app, deps.listeners)
-      this.#now = { deps, listeners, drainMs: start.config.shutdown.drainMs }
-      const at = [...listeners].map(([name, { address }]) => [name, address] as const)
+      const { at, close } = await listenAs(start, deps)
+      this.#now = { deps, close, drainMs: start.config.shutdown.drainMs }
       await this.#deps.send({ kind: 'listening', at })
       return this.#now
     } catch (error) {
@@ -126,18 +132,34 @@ export class WorkerLife {
         await core.sightings.write()
         return undefined
       case 'tuf':
-        throw new TypeError('a worker mirrors nothing')
+      case 'pull':
+        throw new TypeError(`a keeper does not ask for ${ask.kind}`)
     }
   }
 
   async #stop(): Promise<void> {
     const running = await this.#running
     if (running !== undefined) {
-      const { deps, listeners, drainMs } = running
-      await closeAll(listeners, drainMs)
+      const { deps, close, drainMs } = running
+      await close(drainMs)
       await deps.close()
       await this.#deps.send({ kind: 'ended', metrics: await deps.watch.metrics.registry.getMetricsAsJSON() })
     }
     this.#deps.end()
   }
+}
+
+type Opened = { readonly at: Listening; readonly close: Running['close'] }
+
+/** Where clients pull, or where other workers ask for what those do not do. */
+async function listenAs({ role, sockets }: WorkerStart, deps: WorkerDeps): Promise<Opened> {
+  if (role === 'serving') {
+    const listeners = await listenToClients(deps.app, deps.listeners)
+    const at = [...listeners].map(([name, { address }]) => [name, address] as const)
+    return { at, close: async (drainMs) => await closeAll(listeners, drainMs) }
+  }
+  const [socket] = sockets
+  if (socket === undefined) throw new TypeError('a cold worker has a socket')
+  const { close } = await listenToWorkers(socket, deps.answerPull)
+  return { at: [], close }
 }

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { EXIT } from '../cli/io.ts'
 import { isToWorker, type ToKeeper } from './messages.ts'
+import { giveWay } from './priority.ts'
 import { WorkerLife } from './worker-life.ts'
 
 /** The program of a worker process. */
@@ -26,6 +27,7 @@ const life = new WorkerLife({
   send,
   end: () => process.exit(EXIT.ok),
   abandoned,
+  giveWay,
   every: (ms, work) => void setInterval(work, ms).unref(),
 })
 

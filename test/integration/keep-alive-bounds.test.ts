@@ -9,7 +9,7 @@ import type { BlobService } from '../../src/blob.ts'
 import { IN_LINE_MAX } from '../../src/http/turns.ts'
 import { listen, type Listener } from '../../src/server.ts'
 import { buildImage } from '../../src/testing/images.ts'
-import { publish, startHarness, type Harness } from './harness.ts'
+import { gate, publish, startHarness, uniqueImage, type Harness } from './harness.ts'
 
 /** Larger than the kernel takes for a client that does not read. */
 const LAYER_BYTES = 16 * 1024 * 1024
@@ -83,4 +83,49 @@ describe('blobs that are asked for at once on one connection', () => {
     assert.ok(asked > IN_LINE_MAX)
     assert.ok(opened <= 1, `${opened} were opened`)
   })
+})
+
+describe('cold pulls that are asked for at once on one connection', () => {
+  it('begin one after the other, and all are answered', async () => {
+    await using harness = await startHarness()
+    const names = ['one', 'two', 'three']
+    for (const name of names) publish(harness, { repository: `observed/${name}`, image: uniqueImage(name) })
+    const slow = gate()
+    harness.registry.behave(async () => await slow.opened.then(() => undefined))
+    const socket = connect(harness.port(), '127.0.0.1')
+    let received = ''
+    socket.setEncoding('utf8').on('data', (text: string) => (received += text))
+    socket.write(names.map(manifestRequest).join(''))
+    while (harness.registry.requests.length === 0) await turn()
+    for (let turns = 0; turns < 200; turns += 1) await turn()
+    assert.deepEqual(pulled(harness), ['observed/one'])
+    slow.open()
+    while (received.split('HTTP/1.1 200 OK').length <= names.length) await turn()
+    assert.deepEqual(
+      pulled(harness),
+      names.map((name) => `observed/${name}`),
+    )
+    socket.destroy()
+  })
+
+  it('are refused with the connection where they are many, and ask upstream for next to nothing', async () => {
+    await using harness = await startHarness()
+    harness.registry.behave(() => 'hang')
+    const socket = connect(harness.port(), '127.0.0.1').on('error', () => undefined)
+    socket.resume()
+    const names = Array.from({ length: REQUESTS / 4 }, (_, number) => `n${number}`)
+    socket.write(names.map(manifestRequest).join(''))
+    await once(socket, 'close')
+    assert.ok(pulled(harness).length <= 1, `${pulled(harness).length} were begun`)
+  })
+
+  function manifestRequest(name: string): string {
+    return `GET /v2/observed/${name}/manifests/v1 HTTP/1.1\r\nHost: mirror\r\n\r\n`
+  }
+
+  /** Repositories that upstream was asked about. */
+  function pulled({ registry }: Harness): readonly string[] {
+    const repositories = registry.requests.flatMap(({ url }) => /^\/v2\/(.+?\/.+?)\//.exec(url)?.[1] ?? [])
+    return [...new Set(repositories)]
+  }
 })

@@ -19,7 +19,7 @@ export type Client = (method: string, target: string, options?: RequestOptions) 
 
 /** `portcullis serve` as processes of their own, with a registry and a private Sigstore. */
 export type ProcessHarness = AsyncDisposable &
-  Pick<Harness, 'registry' | 'sigstore' | 'release' | 'editPolicies'> & {
+  Pick<Harness, 'registry' | 'sigstore' | 'release' | 'dataDirectory' | 'editPolicies'> & {
     readonly pid: number
     /** Of the data listener. */
     readonly port: number
@@ -59,6 +59,7 @@ export async function startProcesses(config: Readonly<Record<string, unknown>>):
     registry,
     sigstore,
     release: sigstore.keyless({ subject: RELEASE, issuer: ISSUER }),
+    dataDirectory: join(directory, 'data'),
     pid: child.pid!,
     port,
     ended,

@@ -1,0 +1,131 @@
+import { connect, type Socket } from 'node:net'
+import type { Answer } from '../http/answer.ts'
+import type { HandedJudgements } from '../handed-judgement.ts'
+import { repositoryName, type ManifestReference, type Repository } from '../oci/reference.ts'
+import type { ManifestAnswers } from '../routes/manifest.ts'
+import type { RoutedRequest } from '../routes/request.ts'
+import { Frames, sendFrame } from './frames.ts'
+import { isToKeeper } from './messages.ts'
+import type { HandOverResult } from './metrics.ts'
+import { Questions } from './questions.ts'
+
+export type HandOverDeps = {
+  /** Of each cold worker. */
+  readonly sockets: readonly string[]
+  readonly judgements: Pick<HandedJudgements, 'isKnown' | 'take'>
+  /** As long as a pull may take. */
+  deadline: () => AbortSignal
+  /** A little longer: whoever has the pull answers it when its time is up. */
+  limit: () => AbortSignal
+  count: (result: HandOverResult) => void
+}
+
+/** Beyond that many a cold worker is of no help: what it has not begun waits as long there as here. */
+const UNDER_WAY_MAX = 1_000
+
+/** The manifest route of a worker that has cold workers: what nobody has judged yet is pulled, whole, in one of those. */
+export class HandOver implements ManifestAnswers {
+  readonly answerWarm: ManifestAnswers['answerWarm']
+  readonly final: ManifestAnswers['final']
+  readonly #own: ManifestAnswers
+  readonly #deps: HandOverDeps
+  readonly #links: readonly Link[]
+  #underWay = 0
+
+  constructor(own: ManifestAnswers, deps: HandOverDeps) {
+    this.#own = own
+    this.#deps = deps
+    this.#links = deps.sockets.map((path) => new Link(path))
+    this.answerWarm = (...asked) => own.answerWarm(...asked)
+    this.final = (...asked) => own.final(...asked)
+  }
+
+  async answer(request: RoutedRequest, reference: ManifestReference): Promise<Answer> {
+    const { judgements } = this.#deps
+    if (judgements.isKnown(request.repository, reference)) return await this.#own.answer(request, reference)
+    // One for both: who waited in vain does not wait twice.
+    const deadline = this.#deps.deadline()
+    const handed = await this.#handedOver(request, reference)
+    return handed ?? (await this.#own.answer(request, reference, () => deadline))
+  }
+
+  close(): void {
+    for (const link of this.#links) link.close()
+  }
+
+  /** Undefined where no cold worker answers: nothing has been said to the client, so it is as if none had been asked. */
+  async #handedOver(request: RoutedRequest, reference: ManifestReference): Promise<Answer | undefined> {
+    const { judgements, count, limit } = this.#deps
+    const link = this.#links[placeOf(request.repository, this.#links.length)]
+    if (link === undefined || this.#underWay >= UNDER_WAY_MAX) {
+      count('full')
+      return undefined
+    }
+    this.#underWay += 1
+    try {
+      const asked = { ...request, ring: request.ring.name }
+      const { answer, judgement } = await link.questions.ask({ kind: 'pull', asked, reference }, limit())
+      if (judgement !== undefined) judgements.take(request.repository, judgement)
+      count('answered')
+      return answer
+    } catch {
+      // It has ended, does not listen yet, or does not answer.
+      count('unanswered')
+      return undefined
+    } finally {
+      this.#underWay -= 1
+    }
+  }
+}
+
+/** One repository, one cold worker: so an image that many ask for at once is judged once, and an index beside its children. */
+function placeOf(repository: Repository, count: number): number {
+  let sum = 0
+  for (const letter of repositoryName(repository)) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 65_521
+  return sum % count
+}
+
+/** A connection to a cold worker, made when there is something to ask, and anew when it has broken. */
+class Link {
+  readonly questions: Questions
+  readonly #path: string
+  #socket: Socket | undefined
+
+  constructor(path: string) {
+    this.#path = path
+    this.questions = new Questions((id, ask) => {
+      this.#socket ??= this.#connected()
+      // What is written before it is connected waits for that.
+      sendFrame(this.#socket, { kind: 'ask', id, ask })
+    })
+  }
+
+  close(): void {
+    this.#socket?.destroy()
+  }
+
+  #connected(): Socket {
+    const socket = connect(this.#path)
+    const frames = new Frames()
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        for (const message of frames.push(chunk)) this.#hear(message)
+      } catch {
+        socket.destroy()
+      }
+    })
+    // At once and not when it is closed: whoever asks meanwhile asks on another connection.
+    const onEnd = (): void => {
+      if (this.#socket !== socket) return
+      this.#socket = undefined
+      socket.destroy()
+      this.questions.end()
+    }
+    socket.on('error', onEnd).on('end', onEnd).on('close', onEnd)
+    return socket
+  }
+
+  #hear(message: unknown): void {
+    if (isToKeeper(message) && message.kind === 'answer') this.questions.answer(message.id, message.answer)
+  }
+}
