@@ -9,6 +9,8 @@ import { createTrustRoutes } from './admin/trust.ts'
 import type { PolicyKeeper } from './policy-source/keeper.ts'
 import type { Metrics } from './record/metrics.ts'
 import type { TrustKeeper } from './trust/keeper.ts'
+import type { WorkerRole } from './workers/messages.ts'
+import type { Standing } from './workers/supervisor.ts'
 
 export type AdminDeps = {
   metrics: { readonly registry: Pick<Metrics['registry'], 'metrics' | 'contentType'> }
@@ -27,7 +29,7 @@ export type AdminDeps = {
 type Readiness = {
   draining: boolean
   /** Worker processes; undefined: there are none. */
-  readonly workers?: () => { readonly listening: number; readonly count: number }
+  readonly workers?: Readonly<Record<WorkerRole, () => Standing>>
 }
 
 /** The admin listener: for the operator's network, never for the one that pulls. */
@@ -39,16 +41,16 @@ export function createAdminApp(deps: AdminDeps): Hono<{ Bindings: HttpBindings }
     // What somebody has changed counts for the next pull of theirs, whichever process gets it.
     if (context.req.method !== 'GET') await deps.settled?.()
   })
+  // Under any name: probes ask by names that they like, and what these two tell is no secret.
   app.get('/healthz', (context) => context.text('ok\n'))
   app.get('/readyz', (context) => {
     const { draining, workers } = deps.readiness
     if (draining) return context.text('draining\n', 503)
-    const { listening, count } = workers?.() ?? { listening: 1, count: 1 }
-    if (listening === 0) return context.text('no worker listens\n', 503)
-    const missing = listening === count ? '' : `${listening} of ${count} workers listen\n`
+    if (workers?.serving().listening === 0) return context.text('no worker listens\n', 503)
+    const missing = workers === undefined ? '' : missingOf(workers)
     return context.text(`ready\n${missing}${trustConcerns(deps.trust)}${policyConcern(deps.policies)}`)
   })
-  app.get('/metrics', async (context) =>
+  app.get('/metrics', guard, async (context) =>
     context.body(await deps.metrics.registry.metrics(), 200, {
       'content-type': deps.metrics.registry.contentType,
     }),
@@ -59,6 +61,16 @@ export function createAdminApp(deps: AdminDeps): Hono<{ Bindings: HttpBindings }
   app.route('/', createExplainRoutes(deps.explain, guard))
   app.route('/', createRolloutRoutes(deps.rollout, guard))
   return app
+}
+
+/** Pulls are answered all the same: by the others, and without cold workers by those that serve. */
+function missingOf({ serving, cold }: NonNullable<Readiness['workers']>): string {
+  const lines = [['workers', serving()] as const, ['cold workers', cold()] as const]
+  return lines
+    .map(([what, { listening, count }]) =>
+      listening === count ? '' : `${listening} of ${count} ${what} listen\n`,
+    )
+    .join('')
 }
 
 /** What somebody should look at, though images that need it not are served: one line each. */

@@ -140,7 +140,7 @@ function build(config: Config, opened: Opened, closing: AsyncDisposableStack): D
     store,
     admin: {
       metrics: workers?.metricsOf(watch.metrics, () => core.gate.countWaiting()) ?? watch.metrics,
-      names: new Set(config.listen.admin.names),
+      names: new Set([config.listen.admin.host, ...config.listen.admin.names]),
       trust: trust.keeper,
       policies,
       rollout: rolloutOf(config, opened, core),

@@ -21,6 +21,7 @@ type Told = {
   rows: { policy: string; ring: string; pulls: number; isNext: boolean }[]
   promotion: { id: number | null; by: string; override?: string; isMet: boolean }
   promotions: { id: number; by: string }[]
+  isRepeat?: boolean
   write: object
 }
 
@@ -131,6 +132,19 @@ describe('POST /rollout/promotions', () => {
       history.promotions.map(({ id, by }) => [id, by]),
       [[1, 'ada at 127.0.0.1']],
     )
+  })
+
+  it('records a step once, however often it is asked for before it is in force', async () => {
+    await using setting = await setUp()
+    setting.earn()
+    const first = await setting.ask('POST', '/rollout/promotions', { body: good })
+    setting.clock.ms += 1_000
+    const body = { ...good, by: 'grace', override: 'to be sure' }
+    const again = await setting.ask('POST', '/rollout/promotions', { body })
+    assert.deepEqual([first.status, again.status], [201, 200])
+    assert.deepEqual(again.json.promotion, first.json.promotion)
+    assert.deepEqual([again.json.isRepeat, again.json.write], [true, first.json.write])
+    assert.equal(setting.state.promotions(10).length, 1)
   })
 
   it('goes by what was pulled until now: one image that nobody has signed is enough', async () => {

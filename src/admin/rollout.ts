@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
 import type { PolicySet } from '../policy/types.ts'
-import { decidePromotion, type PromotionAnswer } from '../rollout/promotion.ts'
+import { decidePromotion, recordedBefore, type PromotionAnswer } from '../rollout/promotion.ts'
 import { rolloutReport, type RolloutReport } from '../rollout/report.ts'
 import { StoreError } from '../store/error.ts'
 import type { StateStore } from '../store/types.ts'
@@ -24,7 +24,8 @@ export type RolloutRoutesDeps = {
 type Env = { Bindings: HttpBindings }
 
 const BODY_BYTES_MAX = 8 * 1024
-const PROMOTIONS_SHOWN_MAX = 1_000
+/** Shown, and looked through for the same one. */
+const PROMOTIONS_READ_MAX = 1_000
 
 const line = (charactersMax: number) =>
   z
@@ -48,8 +49,8 @@ const StartPromotion = z.strictObject({
 
 /**
  * Routes of the admin listener. GET /rollout (`?policy=`, `?ring=`) tells how far each policy is in each ring. POST
- * /rollout/promotions decides about a step by what this proxy has seen, and records it: 201 with what to write, 409 with
- * what is not met. GET of the same tells what was decided.
+ * /rollout/promotions decides about a step by what this proxy has seen, and records it: 201 with what to write (200 where it is
+ * on record and not in force yet), 409 with what is not met. GET of the same tells what was decided.
  */
 export function createRolloutRoutes(deps: RolloutRoutesDeps, guard: MiddlewareHandler): Hono<Env> {
   const app = new Hono<Env>()
@@ -73,7 +74,7 @@ export function createRolloutRoutes(deps: RolloutRoutesDeps, guard: MiddlewareHa
     return context.json({ ...rest, rows: asked })
   })
   app.get('/rollout/promotions', (context) =>
-    context.json({ promotions: deps.state.promotions(PROMOTIONS_SHOWN_MAX) }),
+    context.json({ promotions: deps.state.promotions(PROMOTIONS_READ_MAX) }),
   )
   app.post('/rollout/promotions', async (context) => {
     const read = await readJson(context, StartPromotion, BODY_BYTES_MAX)
@@ -82,9 +83,11 @@ export function createRolloutRoutes(deps: RolloutRoutesDeps, guard: MiddlewareHa
     const by = `${asked.by} at ${addressOf(context)}`
     const answer = decidePromotion(await report(deps), { ...asked, by, override, policyVersion })
     if (answer.kind !== 'granted') return context.json(...refusal(answer))
-    const { promotion, unmet } = answer
+    const { promotion, since, unmet } = answer
     const write = { path: `spec.rings.${asked.ring}`, value: asked.to, origin: answer.origin }
     if (dryRun) return context.json({ promotion: { ...promotion, id: null }, unmet, write })
+    const recorded = recordedBefore(promotion, since, deps.state.promotions(PROMOTIONS_READ_MAX))
+    if (recorded !== undefined) return context.json({ promotion: recorded, isRepeat: true, unmet, write })
     const id = deps.state.recordPromotion(promotion)
     return context.json({ promotion: { ...promotion, id }, unmet, write }, 201)
   })

@@ -62,6 +62,8 @@ const promotion = z.object({
 
 export const promotedAnswer = z.object({
   promotion,
+  /** It was on record before. */
+  isRepeat: z.boolean().default(false),
   unmet: z.array(z.string()),
   write: z.object({ path: z.string(), value: z.enum(['observe', 'enforce']), origin: z.string() }),
 })

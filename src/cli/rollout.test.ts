@@ -273,6 +273,10 @@ describe('rollout promote', () => {
     )
     assert.match(stderr, /Set spec\.rings\.beta: enforce of policy signed by hand/)
     assert.equal(await setting.text(), `# Somebody was here.\n${POLICY}`)
+    setting.onAsk(() => Promise.resolve())
+    const again = await setting.portcullis('promote', 'signed', 'beta')
+    assert.match(again.stdout, /^promotion 1 .*\n {2}it is on record already and not in force yet/)
+    assert.equal(await setting.text(), `# Somebody was here.\n${ENFORCED}`)
     assert.equal(setting.state.promotions(10).length, 1)
   })
 

@@ -172,8 +172,8 @@ async function write(change: FileChange | undefined, { io, promoted, isShown }: 
     const id = promotion.id ?? ''
     return fail(
       io,
-      `promotion ${id} is recorded and not in force: ${problem}. Set ${assignment} of policy ${promotion.policy} by hand; ` +
-        `do not promote again, the record is there`,
+      `promotion ${id} is recorded and not in force: ${problem}. Set ${assignment} of policy ${promotion.policy} by hand, ` +
+        `or promote again: it is not recorded twice`,
       EXIT.undetermined,
     )
   }
@@ -181,8 +181,9 @@ async function write(change: FileChange | undefined, { io, promoted, isShown }: 
   return EXIT.ok
 }
 
-function promotedText({ promotion, unmet }: PromotedAnswer): string {
-  const lines = [...promotionLines(promotion), ...unmet.map((one) => `  not met: ${one}`)]
+function promotedText({ promotion, isRepeat, unmet }: PromotedAnswer): string {
+  const repeat = isRepeat ? ['  it is on record already and not in force yet; nothing was recorded'] : []
+  const lines = [...promotionLines(promotion), ...repeat, ...unmet.map((one) => `  not met: ${one}`)]
   return `${lines.map(plain).join('\n')}\n`
 }
 

@@ -8,10 +8,11 @@ import {
   type DecodedFindings,
   type ImageFindings,
 } from '../findings.ts'
-import { covered, isSatisfied, isServedSomewhere, revocationsOf } from '../judgement.ts'
-import type { Digest } from '../oci/digest.ts'
+import { covered, isCanonical, isSatisfied, isServedSomewhere, revocationsOf } from '../judgement.ts'
+import { digestOf, type Digest } from '../oci/digest.ts'
 import { imageName, repositoryName, type Repository } from '../oci/reference.ts'
 import { decide, enforce } from '../policy/decide.ts'
+import { namesDigests } from '../policy/revocation.ts'
 import type { ImageFacts, Judgement } from '../policy/types.ts'
 import type { StateStore } from '../store/types.ts'
 import type { VerificationRunner } from '../work/runner.ts'
@@ -83,7 +84,8 @@ export class StoredJudge {
   }
 
   async #judge(repository: Repository, digest: Digest, depth: number): Promise<Judgement | undefined> {
-    const image = { ...repository, digest }
+    const image = await this.#factsOf(repository, digest)
+    if (image === undefined) return undefined
     const findings = await this.#findingsOf(repository, digest)
     const own = findings === undefined ? undefined : this.#decide(image, findings)
     // What the manifest itself is guilty of no index mends.
@@ -94,6 +96,18 @@ export class StoredJudge {
     if (index === undefined) return undefined
     // Its index vouched for it, so nothing of its own was ever looked for: it fares as the index does.
     return { results: [...revocationsOf(this.#epoch, image), ...index.results] }
+  }
+
+  /**
+   * Under which revocations know it: by SHA-256, whichever digest it was pulled by. Undefined where only its bytes could tell
+   * whether one of them is about it, and they are gone.
+   */
+  async #factsOf(repository: Repository, digest: Digest): Promise<ImageFacts | undefined> {
+    if (isCanonical(digest)) return { ...repository, digest }
+    const bytes = await this.#deps.readManifest(digest)
+    if (bytes !== undefined) return { ...repository, digest: digestOf(bytes) }
+    const isMaybeRevoked = this.#epoch.revoking(repositoryName(repository)).some(namesDigests)
+    return isMaybeRevoked ? undefined : { ...repository, digest }
   }
 
   /** An index that names the image: one that satisfies every policy, else one that is let through, else the last that was. */

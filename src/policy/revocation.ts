@@ -39,12 +39,17 @@ export function revokedBy(revocations: readonly Revocation[], known: Known): rea
  */
 export function maybeRevokedBy(revocations: readonly Revocation[], cause: Cause): readonly PolicyResult[] {
   return revocations
-    .filter(({ mode, denials }) => mode !== 'off' && denials.some(({ kind }) => kind === 'digest'))
+    .filter(namesDigests)
     .map((revocation) => resultOf(revocation, { kind: 'undetermined', causes: [cause] }))
 }
 
 function resultOf({ name, version, mode, modes, runbook }: Revocation, verdict: Verdict): PolicyResult {
   return { policy: name, version, mode, modes, stance: 'closed', runbook, verdict }
+}
+
+/** Whether the SHA-256 digest of an image must be known to know whether it hits. */
+export function namesDigests({ mode, denials }: Revocation): boolean {
+  return mode !== 'off' && denials.some(({ kind }) => kind === 'digest')
 }
 
 /** Whether evidence must be looked at to know whether it hits. */

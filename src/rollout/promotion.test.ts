@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Mode, Policy, RolloutCriteria } from '../policy/types.ts'
-import { decidePromotion, type PromotionRequest } from './promotion.ts'
+import { decidePromotion, recordedBefore, type PromotionRequest } from './promotion.ts'
 import { rolloutReport } from './report.ts'
 import { policyOf, RINGS, setOf } from './testing/rollout.ts'
 
@@ -116,6 +116,42 @@ describe('a promotion', () => {
   for (const { name, request, kind } of slips) {
     it(`to ${name} is a slip`, async () => {
       assert.equal((await decide(policy(), { ...request, override: 'because' })).kind, kind)
+    })
+  }
+})
+
+describe('a promotion is the one on record', () => {
+  const stored = {
+    id: 7,
+    at: new Date(500),
+    policy: 'signed',
+    ring: 'beta',
+    from: 'observe',
+    to: 'enforce',
+    policyVersion: 'sha256:signed',
+    by: 'ada',
+    isMet: true,
+    criteria: '{}',
+    override: undefined,
+  } as const
+  const other = { ...stored, id: 8, ring: 'prod' }
+  const back = { ...stored, id: 9, from: 'enforce', to: 'observe' } as const
+  const cases = [
+    { name: 'where it was made in the same stage', since: 400, recorded: [other, stored], isKnown: true },
+    { name: 'not where the stage has begun since', since: 501, recorded: [stored], isKnown: false },
+    { name: 'not where another came after it', since: 400, recorded: [back, stored], isKnown: false },
+    {
+      name: 'not where the policy demanded something else',
+      since: 400,
+      recorded: [{ ...stored, policyVersion: 'sha256:old' }],
+      isKnown: false,
+    },
+    { name: 'not where there is none of its ring', since: 400, recorded: [other], isKnown: false },
+  ]
+  for (const { name, since, recorded, isKnown } of cases) {
+    it(name, () => {
+      const known = recordedBefore({ ...stored, at: NOW, by: 'grace' }, new Date(since), recorded)
+      assert.equal(known, isKnown ? stored : undefined)
     })
   }
 })

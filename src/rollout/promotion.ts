@@ -1,6 +1,6 @@
 import { UNMATCHED } from '../policy/decide.ts'
 import type { Mode } from '../policy/types.ts'
-import type { Promotion, StageKey } from '../store/types.ts'
+import type { Promotion, StageKey, StoredPromotion } from '../store/types.ts'
 import { criterionText } from './criteria.ts'
 import type { RolloutReport, RolloutRow } from './report.ts'
 
@@ -21,6 +21,8 @@ export type PromotionAnswer =
   | {
       readonly kind: 'granted'
       readonly promotion: Promotion
+      /** When the stage began that it ends. */
+      readonly since: Date
       /** What was overridden. */
       readonly unmet: readonly string[]
       /** `file:line` of the policy. */
@@ -44,7 +46,22 @@ export function decidePromotion(report: RolloutReport, request: PromotionRequest
   const unmet = request.to === 'enforce' ? unmetBy(row, rows) : []
   if (unmet.length > 0 && request.override === undefined) return { kind: 'refused', unmet }
   const promotion = promotionOf(row, request, { unmet, at: report.at })
-  return { kind: 'granted', promotion, unmet, origin: row.origin }
+  return { kind: 'granted', promotion, since: row.since, unmet, origin: row.origin }
+}
+
+/**
+ * The same step, where it is on record and the policy has not been loaded since: whoever asks again has not decided again.
+ * `newestFirst`: what was recorded of all policies.
+ */
+export function recordedBefore(
+  { policy, ring, from, to, policyVersion }: Promotion,
+  since: Date,
+  newestFirst: readonly StoredPromotion[],
+): StoredPromotion | undefined {
+  const last = newestFirst.find((one) => one.policy === policy && one.ring === ring)
+  if (last === undefined || last.at < since) return undefined
+  const isSame = last.from === from && last.to === to && last.policyVersion === policyVersion
+  return isSame ? last : undefined
 }
 
 function pointless(

@@ -25,7 +25,7 @@ export type BlobAdmissionDeps = {
 
 /** What lets a blob out of a repository. */
 export type BlobAdmission =
-  /** `vouched`: by a manifest that a policy is content with, and not only because none forbids it or can forbid it now. */
+  /** `vouched`: by a manifest whose signer a policy accepts, and not only because none forbids it or can forbid it now. */
   | { readonly kind: 'image'; readonly vouched: boolean }
   /** Only signatures and attestations name it, so it must be one. */
   | { readonly kind: 'evidence' }
@@ -80,7 +80,7 @@ function isEnforced({ repository, ring }: Asker, { modeOf }: Pick<BlobAdmissionD
   return modeOf(repositoryName(repository), ring) === 'enforce'
 }
 
-/** What a manifest that names the blob gets, and whether a policy is content with it. */
+/** What a manifest that names the blob gets, and whether a policy accepts who signed it. */
 type Parent = { readonly outcome: Outcome; readonly isVouched: boolean }
 
 type Served = Parent & {
@@ -123,7 +123,10 @@ function knownOf(
   return { served: served.find(({ isVouched }) => isVouched) ?? served[0], others, unknown }
 }
 
-/** Where revocations alone are enforced and none hits, nobody has said that what the manifest names belongs to it. */
+/**
+ * Where revocations alone are enforced and none hits, or a policy lets everything through (`static`), nobody has signed that
+ * what the manifest names belongs to it.
+ */
 function parentOf(
   repository: Repository,
   parent: Digest,
@@ -132,10 +135,13 @@ function parentOf(
 ): Parent {
   const outcome = gate.peek(repository, parent, ruling)
   if (outcome.kind !== 'serve' || !isVouchedFor(outcome)) return { outcome, isVouched: false }
-  const isSatisfied = ruling.results.some(
-    ({ mode, verdict }) => mode === 'enforce' && verdict.kind === 'satisfied',
+  const isSigned = ruling.results.some(
+    ({ mode, verdict }) =>
+      mode === 'enforce' &&
+      verdict.kind === 'satisfied' &&
+      verdict.by.some(({ signer }) => signer !== undefined),
   )
-  return { outcome, isVouched: isSatisfied || outcome.admitted.length > 0 }
+  return { outcome, isVouched: isSigned || outcome.admitted.length > 0 }
 }
 
 /** The best outcome of any of the manifests. Those already judged are asked first, and only a few of the others. */
@@ -177,7 +183,7 @@ async function judgementOf(
 
 /**
  * Bytes are cached by digest for all repositories; that another one's pull has cached them does not make them this
- * one's. A manifest that a policy is content with has said so; otherwise upstream is asked, once. Throws UpstreamError.
+ * one's. A manifest whose signer a policy accepts has said so; otherwise upstream is asked, once. Throws UpstreamError.
  */
 export async function assertMember(
   { repository, client }: { repository: Repository; client: RegistryClient },

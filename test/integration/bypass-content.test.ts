@@ -233,6 +233,36 @@ test('a manifest that names what its repository does not hold opens nothing of w
   }
 })
 
+test('a policy that lets everything through vouches for no blob: upstream is asked whether the repository holds it', async () => {
+  await using own = await startHarness()
+  const policy = {
+    apiVersion: 'portcullis.dev/v1alpha1',
+    kind: 'ImagePolicy',
+    metadata: { name: 'closed-place' },
+    spec: {
+      mode: 'enforce',
+      images: [{ glob: `${own.registry.host}/static/**` }],
+      authorities: [{ name: 'all', static: { action: 'pass' } }],
+    },
+  }
+  await own.editPolicies((text) => `${text}\n---\n${JSON.stringify(policy)}`)
+  await own.restart()
+  const image = uniqueImage('private layers, static')
+  const [layer] = image.layers
+  assert.ok(layer !== undefined)
+  await publishSigned(own, { repository: 'enforced/vault', image })
+  publish(own, { repository: 'static/app', image })
+  for (const repository of ['enforced/vault', 'static/app']) {
+    // oxlint-disable-next-line no-await-in-loop -- one after another
+    assert.equal((await own.get(`/v2/${repository}/manifests/v1`)).status, 200)
+    // oxlint-disable-next-line no-await-in-loop -- one after another
+    assert.deepEqual((await own.get(`/v2/${repository}/blobs/${layer.digest}`)).body, layer.bytes)
+  }
+  own.registry.putManifest('static/thief', 'v1', image.manifest, image.mediaType)
+  assert.equal((await own.get('/v2/static/thief/manifests/v1')).status, 200)
+  assert.equal((await own.get(`/v2/static/thief/blobs/${layer.digest}`)).status, 404)
+})
+
 test('manifest that is larger than any client reads: 502 in every mode', async () => {
   for (const repository of ['enforced/huge', 'free/huge']) {
     const bytes = Buffer.from(

@@ -19,6 +19,8 @@ export type Door = {
   /** Every request since the last `forget`. */
   seen(): readonly Seen[]
   forget(): void
+  /** From now on what is asked for at these paths gets no answer before what it returns is called. */
+  hold(isHeld: (path: string) => boolean): () => void
   /** Refuses connections from now on, as a registry that is down. */
   close(): Promise<void>
 }
@@ -48,12 +50,14 @@ function forward(port: number, incoming: IncomingMessage, outgoing: ServerRespon
 
 async function openDoor(port: number): Promise<Door> {
   let log: Seen[] = []
+  let held: { isHeld: (path: string) => boolean; released: Promise<void> } | undefined
   const server = createServer((incoming, outgoing) => {
+    const { method = '', url: path = '', headers } = incoming
     outgoing.once('close', () => {
-      const { method = '', url: path = '', headers } = incoming
       log.push({ method, path, status: outgoing.statusCode, userAgent: headers['user-agent'] ?? '' })
     })
-    forward(port, incoming, outgoing)
+    if (held?.isHeld(path) === true) void held.released.then(() => forward(port, incoming, outgoing))
+    else forward(port, incoming, outgoing)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -65,6 +69,11 @@ async function openDoor(port: number): Promise<Door> {
     url: `http://${host}`,
     seen: () => log,
     forget: () => (log = []),
+    hold(isHeld) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      held = { isHeld, released: promise }
+      return resolve
+    },
     close: async () => {
       if (!server.listening) return
       const closed = once(server, 'close')
