@@ -80,8 +80,9 @@ export async function startPortcullisPeer(options: PortcullisOptions): Promise<P
   }
   const path = join(directory, 'portcullis.yaml')
   await writeFile(path, JSON.stringify(config))
-  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  const command = pinned(cores, process.execPath, [main, 'serve', '--config', path], {
+  // As operators start it, with the flags that it has there; the shell becomes the program.
+  const program = fileURLToPath(new URL('../bin/portcullis', import.meta.url))
+  const command = pinned(cores, program, ['serve', '--config', path], {
     NODE_ENV: 'production',
     ...env,
   })
