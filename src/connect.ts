@@ -82,7 +82,8 @@ export async function openStore(
       now,
       onError,
     })
-    const shared = as.sharing === 'alone' ? undefined : createSharedState(database, onError)
+    const flush = (): void => state.flush()
+    const shared = as.sharing === 'alone' ? undefined : createSharedState(database, { onError, flush })
     if (isGuest) leaveCheckpoints(database)
     const checkpoints = isGuest ? undefined : createCheckpoints(database, { onError })
     return { state, content, shared, checkpoints, unlock }

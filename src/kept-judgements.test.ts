@@ -134,3 +134,19 @@ describe('one digest', () => {
     })
   }
 })
+
+describe('room', () => {
+  for (const [name, other] of [
+    ['of another epoch', subjectOf('a', APP, 'before')],
+    ['of another repository', subjectOf('a', { registry: 'ghcr.io', name: 'acme/other' })],
+  ] as const) {
+    it(`goes first to what nobody asks for: a judgement ${name} is in no use when its neighbour is asked for`, () => {
+      const { cache } = setUp(3)
+      for (const one of [other, A, B]) cache.set(one, FOR_GOOD)
+      cache.get(A)
+      cache.set(C, FOR_GOOD)
+      assert.equal(cache.get(other), undefined)
+      for (const one of [A, B, C]) assert.ok(cache.get(one))
+    })
+  }
+})

@@ -82,13 +82,17 @@ export class KeptJudgements {
   }
 
   #find(subject: Subject): Kept | undefined {
-    const kept = this.#kept.get(subject.digest)
-    return kept !== undefined && isAbout(kept, subject) ? kept : this.#kept.get(nameOf(subject))
+    return this.#kept.get(this.#keyOf(subject))
   }
 
   #forget(subject: Subject): void {
+    this.#kept.delete(this.#keyOf(subject))
+  }
+
+  /** A look counts as no use of what is about another subject: an epoch that is over would never go. */
+  #keyOf(subject: Subject): string {
     const kept = this.#kept.peek(subject.digest)
-    this.#kept.delete(kept !== undefined && isAbout(kept, subject) ? subject.digest : nameOf(subject))
+    return kept !== undefined && isAbout(kept, subject) ? subject.digest : nameOf(subject)
   }
 
   #isInTime({ until }: Kept): boolean {

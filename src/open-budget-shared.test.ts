@@ -23,8 +23,11 @@ type Process = {
 }
 
 /** Two processes over one disk, with a budget of two images. */
-async function setUpTwo(context: TestContext): Promise<readonly [Process, Process]> {
-  const [one, two] = openTwice(await newDirectory(context))
+async function setUpTwo(
+  context: TestContext,
+  options: Parameters<typeof openTwice>[1] = {},
+): Promise<readonly [Process, Process]> {
+  const [one, two] = openTwice(await newDirectory(context), options)
   context.after(() => [one, two].forEach(({ state }) => state.close()))
   const processOf = ({ state, database, shared, clock }: typeof one): Process => {
     const told: string[] = []
@@ -165,4 +168,21 @@ test('the disk has all of an admission, with the decision that it is about, or n
   refused.mock.restore()
   admit()
   assert.deepEqual([one.state.openAdmissions().length, one.state.decisions(9).length], [1, 1])
+})
+
+test('what others have told meanwhile outlives an admission that the disk refuses', async (context) => {
+  const soon: (() => void)[] = []
+  const later = { soon: (work: () => void) => void soon.push(work), eventually: () => undefined }
+  const [one, two] = await setUpTwo(context, { later })
+  const closure = { children: [TWO], blobs: [], isEvidence: false }
+  one.state.addClosure(APP, ONE, closure)
+  const written = one.state.written()
+  one.database.exec(
+    "CREATE TEMP TRIGGER full BEFORE INSERT ON main.admission BEGIN SELECT RAISE(ABORT, 'full'); END",
+  )
+  assert.throws(() => one.admit(THREE), StoreError)
+  for (const write of soon) write()
+  await written
+  assert.deepEqual(one.state.parentsOfManifest(APP, TWO), [ONE])
+  assert.deepEqual(two.state.parentsOfManifest(APP, TWO), [ONE])
 })

@@ -97,7 +97,7 @@ function setUp(options: Parameters<typeof openState>[0] = {}) {
       standing: () => (world.known === undefined ? undefined : { judged: world.known, holds: () => true }),
       async judge() {
         if (world.isLate) time.abort()
-        return await world.cold
+        return world.known ?? (await world.cold)
       },
       reconsider: () => undefined,
       undetermined: (_, __, ...given) => ({ ...VERSIONS, judgement: world.undetermined(...given) }),
@@ -169,11 +169,51 @@ test('a cold pull is answered once all that serving it again needs is written', 
   assert.equal(rowCount(database, 'parent'), 1)
 })
 
+test('what was judged and is served by nobody yet is served once its closure is written', async () => {
+  const soon: (() => void)[] = []
+  const database = openDatabase(':memory:')
+  const later = { soon: (work: () => void) => void soon.push(work), eventually: () => undefined }
+  const { pull, puller, world, seen, written } = setUp({ database, later })
+  const judged = judgedOf(judgementOf({ kind: 'satisfied', by: [] }))
+  world.known = judged
+  const warm = () =>
+    puller.pullWarm({
+      repository: APP,
+      reference: REFERENCE,
+      client: '10.0.0.1',
+      ring: DEFAULT,
+      isRead: true,
+    })
+  assert.equal(warm(), undefined)
+  const answers = [pull(), pull()]
+  await nextTurn()
+  assert.equal(rowCount(database, 'parent'), 0)
+  assert.equal(warm(), undefined, 'it is on its way to the disk')
+  assert.equal(seen.length, 0)
+  for (const write of soon.splice(0)) write()
+  assert.deepEqual(
+    (await Promise.all(answers)).map(({ kind }) => kind),
+    ['serve', 'serve'],
+  )
+  assert.equal(rowCount(database, 'parent'), 1)
+  assert.equal(warm()?.kind, 'serve')
+  assert.equal(seen.length, 3, 'each is seen once')
+  assert.equal(written.announced, 1)
+})
+
+test('what is refused has no closure to wait for', () => {
+  const { puller, world } = setUp()
+  world.known = judgedOf(judgementOf({ kind: 'violated', reasons: [] }))
+  const asked = { repository: APP, reference: REFERENCE, client: '10.0.0.1', ring: DEFAULT, isRead: true }
+  assert.equal(puller.pullWarm(asked)?.kind, 'refuse')
+})
+
 test('every pull is seen, cold or warm, served or not', async () => {
   const { pull, puller, world, seen } = setUp()
   world.cold = Promise.resolve(judgedOf(judgementOf({ kind: 'violated', reasons: [] })))
   await pull()
-  world.known = judgedOf(judgementOf({ kind: 'satisfied', by: [] }))
+  // Somebody was served it before.
+  world.known = { ...judgedOf(judgementOf({ kind: 'satisfied', by: [] })), closure: undefined }
   puller.pullWarm({ repository: APP, reference: REFERENCE, client: '10.0.0.2', ring: DEFAULT, isRead: true })
   await pull('10.0.0.3')
   assert.deepEqual(

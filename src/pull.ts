@@ -117,6 +117,8 @@ export class Puller {
     await this.#deps.state.written()
     this.#told(request, found, concluded.kind)
     if (concluded.kind !== 'serve') return concluded
+    // Only now: until it is written, whoever else asks has to wait for that, too.
+    if (found.judged !== undefined) found.judged.closure = undefined
     return { ...concluded, manifest: manifest ?? (await this.#manifestOf(repository, found, signal)) }
   }
 
@@ -131,6 +133,8 @@ export class Puller {
     const manifest = manifests.inMemory(repository, believed.digest)
     if (manifest === undefined) return undefined
     const found = foundIn(standing.judged, ring, this.#deps.inRing, 'warm')
+    // Whoever asks for what it names may ask another process, and after a crash: the closure has to be written first.
+    if (standing.judged.closure !== undefined && enforce(found.ruling).kind === 'serve') return undefined
     const concluded = this.#conclude(repository, found)
     this.#told(request, found, concluded.kind)
     if (concluded.kind !== 'serve') return concluded
@@ -219,7 +223,6 @@ export class Puller {
     if (judged === undefined) return decision
     if (outcome.kind === 'serve') {
       if (judged.closure !== undefined) this.#letIn(repository, judged.digest, judged.closure)
-      judged.closure = undefined
       if (judged.retiring.length > 0) this.#deps.onRetiring(judged.retiring)
       if (outcome.warnings.length > 0) this.#deps.recorder.note(decision)
     }

@@ -154,4 +154,22 @@ describe('a promotion is the one on record', () => {
       assert.equal(known, isKnown ? stored : undefined)
     })
   }
+
+  const overridden = { ...stored, isMet: false, override: 'we insist' }
+  for (const { name, last, now, isKnown } of [
+    { name: 'where it is overridden for the same reason', last: overridden, now: overridden, isKnown: true },
+    { name: 'not where what held does no more', last: stored, now: overridden, isKnown: false },
+    { name: 'not where what was overridden holds', last: overridden, now: stored, isKnown: false },
+    {
+      name: 'not where it is overridden for another reason',
+      last: overridden,
+      now: { ...overridden, override: 'it is late' },
+      isKnown: false,
+    },
+  ]) {
+    it(name, () => {
+      const known = recordedBefore({ ...now, at: NOW, by: 'grace' }, new Date(400), [last])
+      assert.equal(known, isKnown ? last : undefined)
+    })
+  }
 })

@@ -50,18 +50,20 @@ export function decidePromotion(report: RolloutReport, request: PromotionRequest
 }
 
 /**
- * The same step, where it is on record and the policy has not been loaded since: whoever asks again has not decided again.
+ * The same step, where it is on record and the policy has not been loaded since: whoever asks again has not decided again. Not
+ * where the criteria hold no more, or again, nor where what was not met is overridden for another reason.
  * `newestFirst`: what was recorded of all policies.
  */
 export function recordedBefore(
-  { policy, ring, from, to, policyVersion }: Promotion,
+  { policy, ring, from, to, policyVersion, isMet, override }: Promotion,
   since: Date,
   newestFirst: readonly StoredPromotion[],
 ): StoredPromotion | undefined {
   const last = newestFirst.find((one) => one.policy === policy && one.ring === ring)
   if (last === undefined || last.at < since) return undefined
-  const isSame = last.from === from && last.to === to && last.policyVersion === policyVersion
-  return isSame ? last : undefined
+  const isSameStep = last.from === from && last.to === to && last.policyVersion === policyVersion
+  const isSameReason = last.isMet === isMet && last.override === override
+  return isSameStep && isSameReason ? last : undefined
 }
 
 function pointless(

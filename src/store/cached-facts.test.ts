@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import { parseRepository, parseTag } from '../oci/reference.ts'
-import { integerOf, openDatabase, type Database } from './database.ts'
+import { inTransaction, integerOf, openDatabase, type Database } from './database.ts'
 import type { StoreError } from './error.ts'
 import { createStateStore } from './state.ts'
 import type { StateStore } from './types.ts'
@@ -52,7 +52,6 @@ function revision(database: Database): number {
 }
 
 function tellAll(state: StateStore): void {
-  state.setTag(repository, tag, digest('image'), new Date(1))
   state.addManifest(repository, digest('image'), 'type')
   state.setEvidence(repository, digest('image'), noEvidence, new Date(1))
   state.setFindings(repository, digest('image'), { trusted: '', json: '{}' })
@@ -65,13 +64,18 @@ function tellAll(state: StateStore): void {
 }
 
 function assertKnown(state: StateStore): void {
-  assert.equal(state.getTag(repository, tag)?.digest, digest('image'))
   assert.equal(state.manifestType(repository, digest('image')), 'type')
   assert.deepEqual(state.getEvidence(repository, digest('image'))?.discovery, noEvidence)
   assert.deepEqual(state.getFindings(repository, digest('image')), { trusted: '', json: '{}' })
   assert.deepEqual(state.parentsOfManifest(repository, digest('child')), [digest('image')])
   assert.deepEqual(state.parentsOfBlob(repository, digest('blob')), [digest('image')])
   assert.deepEqual(state.lastSatisfied(fact), fact.at)
+}
+
+function refuse(database: Database, table: string): void {
+  database.exec(
+    `CREATE TEMP TRIGGER full BEFORE INSERT ON main.${table} BEGIN SELECT RAISE(ABORT, 'full'); END`,
+  )
 }
 
 const asWritten = { now: () => new Date(1_000_000), isChecked: true, onError: assert.fail }
@@ -101,7 +105,7 @@ describe('facts that are written later', () => {
     assert.equal(queue.eventually.length, 1)
     run('eventually')
     assertKnown(createStateStore(elsewhere, asWritten))
-    state.setTag(repository, tag, digest('newer'), new Date(2))
+    state.addManifest(repository, digest('newer'), 'type')
     assert.equal(queue.eventually.length, 1, 'and so are those that come after')
     state.close()
   })
@@ -123,19 +127,65 @@ describe('facts that are written later', () => {
     state.close()
   })
 
-  it('are forgotten in the order in which they were told', (t) => {
-    const { state } = openLater(t)
-    state.setTag(repository, tag, digest('image'), new Date(1))
-    state.dropTag(repository, tag)
-    assert.equal(state.getTag(repository, tag), undefined)
-    state.close()
-  })
-
   it('are written when the store is closed', (t) => {
     const { state, elsewhere } = openLater(t)
     tellAll(state)
     state.close()
     assertKnown(createStateStore(elsewhere, asWritten))
+  })
+
+  it('are written when there is no time to wait', async (t) => {
+    const { state, elsewhere } = openLater(t)
+    tellAll(state)
+    const written = state.written()
+    state.flush()
+    await written
+    assertKnown(createStateStore(elsewhere, asWritten))
+    state.close()
+  })
+
+  it('are no part of a transaction of somebody else, and are not told as written when it is rolled back', async (t) => {
+    const { state, database, elsewhere, run } = openLater(t)
+    tellAll(state)
+    let isWritten = false
+    const written = state.written().then(() => (isWritten = true))
+    const rolledBack = () =>
+      inTransaction(database, () => {
+        state.recordDecision({ key: 'k', id: 'i', at: new Date(1), json: '{}' })
+        assert.equal(state.lastSatisfied(fact), undefined, 'what is stored is what counts within it')
+        throw new Error('full')
+      })
+    assert.throws(rolledBack, { message: 'full' })
+    await Promise.resolve()
+    assert.equal(isWritten, false)
+    run('soon')
+    await written
+    assertKnown(createStateStore(elsewhere, asWritten))
+    state.close()
+  })
+
+  it('tags are not: one that waits would come back after somebody else has dropped it', (t) => {
+    const { state, elsewhere, run, errors } = openLater(t)
+    const other = createStateStore(elsewhere, asWritten)
+    state.addManifest(repository, digest('image'), 'type')
+    state.setTag(repository, tag, digest('image'), new Date(1))
+    assert.equal(other.manifestType(repository, digest('image')), undefined, 'what waits goes on waiting')
+    assert.equal(other.getTag(repository, tag)?.digest, digest('image'))
+    other.dropTag(repository, tag)
+    run('eventually')
+    assert.equal(state.getTag(repository, tag), undefined)
+    assert.deepEqual(errors, [])
+    state.close()
+  })
+
+  it('overwrite no evidence that somebody else has gathered since', (t) => {
+    const { state, elsewhere, run } = openLater(t)
+    const other = createStateStore(elsewhere, asWritten)
+    state.setEvidence(repository, digest('image'), noEvidence, new Date(1_000))
+    other.setEvidence(repository, digest('image'), noEvidence, new Date(2_000))
+    run('eventually')
+    assert.deepEqual(state.getEvidence(repository, digest('image'))?.gatheredAt, new Date(2_000))
+    state.close()
   })
 
   it('are written before a record that was made after them', (t) => {
@@ -150,7 +200,7 @@ describe('facts that are written later', () => {
 describe('a disk that refuses one of them', () => {
   it('takes the others, and the one is known until the end', async (t) => {
     const { state, database, elsewhere, errors, run } = openLater(t)
-    database.exec("CREATE TEMP TRIGGER full BEFORE INSERT ON main.tag BEGIN SELECT RAISE(ABORT, 'full'); END")
+    refuse(database, 'evidence')
     tellAll(state)
     const written = state.written()
     run('soon')
@@ -161,22 +211,65 @@ describe('a disk that refuses one of them', () => {
     )
     assertKnown(state)
     const reader = createStateStore(elsewhere, asWritten)
-    assert.equal(reader.getTag(repository, tag), undefined)
+    assert.equal(reader.getEvidence(repository, digest('image')), undefined)
     assert.equal(reader.manifestType(repository, digest('image')), 'type')
     state.close()
   })
 
   it('does not make the others count twice', (t) => {
     const { state, database, elsewhere, run } = openLater(t, { manifestRowsMax: 2 })
-    database.exec("CREATE TEMP TRIGGER full BEFORE INSERT ON main.tag BEGIN SELECT RAISE(ABORT, 'full'); END")
+    refuse(database, 'evidence')
     for (const name of ['first', 'second']) {
       state.addManifest(repository, digest(name), 'type')
-      state.setTag(repository, tag, digest(name), new Date(1))
+      state.setEvidence(repository, digest(name), noEvidence, new Date(1))
       run('eventually')
     }
     const reader = createStateStore(elsewhere, asWritten)
     for (const name of ['first', 'second'])
       assert.equal(reader.manifestType(repository, digest(name)), 'type', name)
+    state.close()
+  })
+})
+
+describe('a database that somebody else holds', () => {
+  it('is waited for once, however many facts there are, and all of them are known until the end', async (t) => {
+    const { state, database, elsewhere, errors, run } = openLater(t)
+    database.exec('PRAGMA busy_timeout = 0')
+    tellAll(state)
+    const written = state.written()
+    elsewhere.exec('BEGIN IMMEDIATE')
+    run('soon')
+    await written
+    assert.deepEqual(
+      errors.map(({ message }) => message),
+      ['cannot write state: database is locked'],
+    )
+    assertKnown(state)
+    elsewhere.exec('ROLLBACK')
+    state.close()
+  })
+})
+
+describe('a fact that nothing can keep', () => {
+  it('is reported, and the others are written', async (t) => {
+    const { state, elsewhere, errors, run } = openLater(t)
+    const unspeakable = {
+      children: [],
+      isEvidence: false,
+      get blobs(): never {
+        throw new Error('no')
+      },
+    }
+    state.addClosure(repository, digest('image'), unspeakable)
+    state.noteSatisfied(fact)
+    const written = state.written()
+    run('soon')
+    await written
+    assert.deepEqual(
+      errors.map(({ message }) => message),
+      ['cannot write state: no', 'cannot keep state in memory: no'],
+    )
+    assert.deepEqual(createStateStore(elsewhere, asWritten).lastSatisfied(fact), fact.at)
     state.close()
   })
 })

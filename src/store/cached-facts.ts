@@ -59,6 +59,11 @@ export class CachedFacts<Cached> {
     this.#writeAlone(tell)
   }
 
+  /** Alone, and what waits goes on waiting: nothing of it may be about the same. */
+  writeBeside(tell: Tell<Cached>): void {
+    this.#writeAlone(tell)
+  }
+
   /** For what must be gone: a fact that only one of the two forgets would come back. */
   writeEverywhere(tell: Tell<Cached>): void {
     this.write(tell)
@@ -90,15 +95,15 @@ export class CachedFacts<Cached> {
     await this.#waiting.promise
   }
 
+  /** Does nothing in a transaction of somebody else: it may be rolled back, and they are told as written. They go on waiting. */
   flush(): void {
     const [pending, waiting] = [this.#pending, this.#waiting]
-    if (pending.length === 0) return
+    if (pending.length === 0 || this.#options.database.isTransaction) return
     this.#pending = []
     this.#waiting = undefined
     this.#about.clear()
     try {
-      // Where one cannot be written, the others can perhaps.
-      if (!this.#writeTogether(pending)) for (const tell of pending) this.#writeAlone(tell)
+      this.#writeTogether(pending)
     } finally {
       waiting?.resolve()
     }
@@ -110,16 +115,21 @@ export class CachedFacts<Cached> {
     this.#overflow?.database.close()
   }
 
-  #writeTogether(tells: readonly Tell<Cached>[]): boolean {
-    const { database, stored } = this.#options
+  #writeTogether(tells: readonly Tell<Cached>[]): void {
+    const { database, stored, onError } = this.#options
+    let hasBegun = false
     try {
       inTransaction(database, () => {
+        hasBegun = true
         this.#flushUses()
         for (const tell of tells) tell(stored)
       })
-      return true
-    } catch {
-      return false
+    } catch (error) {
+      // Where one cannot be written, the others can perhaps.
+      if (hasBegun) return tells.forEach((tell) => this.#writeAlone(tell))
+      // Somebody holds the database: each of them alone would hold the event loop for as long as all have by now.
+      onError(storeError('cannot write state', error))
+      for (const tell of tells) this.#keep(tell)
     }
   }
 
@@ -128,7 +138,12 @@ export class CachedFacts<Cached> {
       tell(this.#options.stored)
       return true
     })
-    if (!isWritten) tell(this.#openOverflow())
+    if (!isWritten) this.#keep(tell)
+  }
+
+  /** In memory. What cannot be kept there either is lost, and nothing else with it. */
+  #keep(tell: Tell<Cached>): void {
+    this.#attempt('cannot keep state in memory', undefined, () => tell(this.#openOverflow()))
   }
 
   /** A write may evict: what is in use must be known to be by then. */

@@ -45,7 +45,7 @@ export function createClosures(
   )
   const removeById = database.prepare('DELETE FROM parent WHERE id = ?')
   const table = { table: 'parent', key: ['id'], size: 'size', order: 'used_at' }
-  const budget = createTableBudget(database, table, options.rowsMax)
+  const budget = createTableBudget(database, table, options.rowsMax, options.onError)
 
   function parents(repository: Repository, kind: ClosureKind, digest: Digest): readonly Digest[] {
     const [named, name] = [digestBytes(digest), repositoryName(repository)]

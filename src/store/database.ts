@@ -123,7 +123,10 @@ export function inTransaction<T>(database: Database, work: () => T): T {
   return result
 }
 
-/** Runs `work` when the transaction that is open is committed, and never where it is not; at once where none is open. */
+/**
+ * Runs `work` when the transaction that is open is committed, and never where it is not; at once where none is open. It must
+ * not throw: whoever has committed would think that nothing is written.
+ */
 export function afterCommit(database: Database, work: () => void): void {
   if (!database.isTransaction) return work()
   const others = waiting.get(database)

@@ -32,14 +32,15 @@ export function createEvidence(
   )
   const insert = database.prepare(
     `INSERT INTO evidence (repository, subject, gathered_at, used_at, size, checksum, header, bytes)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (repository, subject) DO NOTHING`,
   )
   const remove = database.prepare('DELETE FROM evidence WHERE id = ?')
   const removeKey = database.prepare(
-    'DELETE FROM evidence WHERE repository = ? AND subject = ? RETURNING size',
+    `DELETE FROM evidence WHERE repository = ? AND subject = ? AND (gathered_at <= ? OR gathered_at > ?)
+     RETURNING size`,
   )
   const table = { table: 'evidence', key: ['id'], size: 'size', order: 'used_at' }
-  const budget = createTableBudget(database, table, options.bytesMax)
+  const budget = createTableBudget(database, table, options.bytesMax, options.onError)
   const noteUse = createUseNotes(database, 'evidence', options)
 
   return {
@@ -72,12 +73,13 @@ export function createEvidence(
       const name = repositoryName(repository)
       const usedAtMs = options.now().getTime()
       const change = inTransaction(database, () => {
-        const replaced = removeKey.get(name, subject)
+        // What another process has gathered later stays, unless its clock was wrong: that lies ahead.
+        const replaced = removeKey.get(name, subject, gatheredAt.getTime(), usedAtMs)
         const freed = replaced === undefined ? 0 : integerOf(replaced, 'size')
         // Too large to keep: the older answer must not stay in its place.
         if (size > options.bytesMax) return -freed
-        insert.run(name, subject, gatheredAt.getTime(), usedAtMs, size, checksum, header, bytes)
-        return size - freed
+        const values = [name, subject, gatheredAt.getTime(), usedAtMs, size, checksum, header, bytes]
+        return Number(insert.run(...values).changes) * size - freed
       })
       budget.settle(change)
     },

@@ -12,10 +12,10 @@ type ManifestFacts = Pick<StateStore, 'manifestType' | 'addManifest' | 'isManife
 type TagFacts = Pick<StateStore, 'getTag' | 'setTag' | 'dropTag'>
 
 /** `rowsMax`: beyond it, the rows that were used longest ago go first. */
-type FactOptions = { now: () => Date; rowsMax: number }
+type FactOptions = { now: () => Date; rowsMax: number; onError: (error: StoreError) => void }
 
 /** Which blob upstream served from which repository: bytes that are cached through another one are not enough. */
-export function createMemberFacts(database: Database, { now, rowsMax }: FactOptions): MemberFacts {
+export function createMemberFacts(database: Database, { now, rowsMax, onError }: FactOptions): MemberFacts {
   const repositoryId = createRepositoryIds(database)
   const insert = database.prepare(
     'INSERT OR IGNORE INTO member (repository, digest, used_at) VALUES (?, ?, ?)',
@@ -24,7 +24,7 @@ export function createMemberFacts(database: Database, { now, rowsMax }: FactOpti
     'SELECT 1 FROM member WHERE repository = (SELECT id FROM repository WHERE name = ?) AND digest = ?',
   )
   const table = { table: 'member', key: ['repository', 'digest'], size: '1', order: 'used_at' }
-  const budget = createTableBudget(database, table, rowsMax)
+  const budget = createTableBudget(database, table, rowsMax, onError)
 
   return {
     addBlob(repository, digest) {
@@ -41,7 +41,10 @@ export function createMemberFacts(database: Database, { now, rowsMax }: FactOpti
 }
 
 /** Which repository holds which manifest. */
-export function createManifestFacts(database: Database, { now, rowsMax }: FactOptions): ManifestFacts {
+export function createManifestFacts(
+  database: Database,
+  { now, rowsMax, onError }: FactOptions,
+): ManifestFacts {
   const update = database.prepare(
     'UPDATE manifest SET content_type = ?, used_at = ? WHERE repository = ? AND digest = ?',
   )
@@ -52,7 +55,7 @@ export function createManifestFacts(database: Database, { now, rowsMax }: FactOp
   const select = database.prepare('SELECT content_type FROM manifest WHERE repository = ? AND digest = ?')
   const selectAny = database.prepare('SELECT 1 FROM manifest WHERE digest = ? LIMIT 1')
   const table = { table: 'manifest', key: ['repository', 'digest'], size: '1', order: 'used_at' }
-  const budget = createTableBudget(database, table, rowsMax)
+  const budget = createTableBudget(database, table, rowsMax, onError)
 
   return {
     addManifest(repository, digest, contentType) {
@@ -69,22 +72,24 @@ export function createManifestFacts(database: Database, { now, rowsMax }: FactOp
   }
 }
 
-/** What each tag pointed to when upstream was last asked. A tag in use is asked for again and again. */
-export function createTagFacts(
-  database: Database,
-  { rowsMax, onError }: { rowsMax: number; onError: (error: StoreError) => void },
-): TagFacts {
+/**
+ * What each tag pointed to when upstream was last asked. A tag in use is asked for again and again; who was told earlier
+ * overwrites nothing, except what was told by a clock that was wrong: that lies ahead.
+ */
+export function createTagFacts(database: Database, { now, rowsMax, onError }: FactOptions): TagFacts {
   const update = database.prepare(
-    'UPDATE tag SET digest = ?, checked_at = ? WHERE repository = ? AND tag = ?',
+    `UPDATE tag SET digest = :digest, checked_at = :checkedAt
+     WHERE repository = :repository AND tag = :tag AND (checked_at <= :checkedAt OR checked_at > :now)`,
   )
   const insert = database.prepare(
-    `INSERT INTO tag (digest, checked_at, repository, tag) VALUES (?, ?, ?, ?)
-     ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at`,
+    `INSERT INTO tag (digest, checked_at, repository, tag) VALUES (:digest, :checkedAt, :repository, :tag)
+     ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at
+       WHERE checked_at <= :checkedAt OR checked_at > :now`,
   )
   const select = database.prepare('SELECT digest, checked_at FROM tag WHERE repository = ? AND tag = ?')
   const remove = database.prepare('DELETE FROM tag WHERE repository = ? AND tag = ?')
   const table = { table: 'tag', key: ['repository', 'tag'], size: '1', order: 'checked_at' }
-  const budget = createTableBudget(database, table, rowsMax)
+  const budget = createTableBudget(database, table, rowsMax, onError)
   const drop = (name: string, tag: string): void => budget.settle(-Number(remove.run(name, tag).changes))
 
   return {
@@ -99,10 +104,9 @@ export function createTagFacts(
       return undefined
     },
     setTag(repository, tag, digest, checkedAt) {
-      const values = [digest, checkedAt.getTime(), repositoryName(repository), tag]
-      if (Number(update.run(...values).changes) > 0) return
-      insert.run(...values)
-      budget.settle(1)
+      const name = repositoryName(repository)
+      const values = { digest, checkedAt: checkedAt.getTime(), repository: name, tag, now: now().getTime() }
+      if (Number(update.run(values).changes) === 0) budget.settle(Number(insert.run(values).changes))
     },
     dropTag: (repository, tag) => drop(repositoryName(repository), tag),
   }

@@ -27,7 +27,7 @@ export function createFindings(
   )
   const remove = database.prepare('DELETE FROM finding WHERE repository = ? AND subject = ? RETURNING size')
   const table = { table: 'finding', key: ['id'], size: 'size', order: 'used_at' }
-  const budget = createTableBudget(database, table, options.bytesMax)
+  const budget = createTableBudget(database, table, options.bytesMax, options.onError)
   const noteUse = createUseNotes(database, 'finding', options)
   const sizeMax = Math.min(FINDING_BYTES_MAX, options.bytesMax)
 

@@ -29,7 +29,7 @@ export function createLogEntries(
   const remove = database.prepare('DELETE FROM log_entry WHERE log = ? AND uuid = ? RETURNING size')
   const removeRow = database.prepare('DELETE FROM log_entry WHERE id = ?')
   const table = { table: 'log_entry', key: ['id'], size: 'size', order: 'used_at' }
-  const budget = createTableBudget(database, table, options.bytesMax)
+  const budget = createTableBudget(database, table, options.bytesMax, options.onError)
   const noteUse = createUseNotes(database, 'log_entry', options)
 
   /** The entry in the row, unless it is not what was written under the key that was asked for. */

@@ -30,7 +30,7 @@ export function createSatisfied(
   )
   const removeImage = database.prepare('DELETE FROM satisfied WHERE repository = ? AND digest = ?')
   const table = { table: 'satisfied', key: ['id'], size: '1', order: 'used_at, at' }
-  const budget = createTableBudget(database, table, options.rowsMax)
+  const budget = createTableBudget(database, table, options.rowsMax, options.onError)
 
   /** The row, if there is one and it is what was written. */
   function find(fact: Omit<SatisfiedFact, 'at'>): { id: number; atMs: number } | undefined {

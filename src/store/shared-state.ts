@@ -25,8 +25,14 @@ const KNOWN_MAX = 10_000
 /** Indexes of one image that are counted; nearly always there is one. */
 const INDEXES_MAX = 65
 
-/** `onError` is told of what could not be read where the answer goes on without. */
-export function createSharedState(database: Database, onError: (error: StoreError) => void): SharedState {
+export type SharedStateOptions = {
+  /** Told of what could not be read where the answer goes on without. */
+  readonly onError: (error: StoreError) => void
+  /** Writes the facts that wait. */
+  readonly flush: () => void
+}
+
+export function createSharedState(database: Database, { onError, flush }: SharedStateOptions): SharedState {
   const revision = database.prepare('PRAGMA data_version')
   const support = database.prepare(
     `SELECT (SELECT count(*) || ' ' || coalesce(max(at), 0)
@@ -70,6 +76,10 @@ export function createSharedState(database: Database, onError: (error: StoreErro
         const row = admissions.get()
         return row === undefined ? '' : `${integerOf(row, 'newest')} ${integerOf(row, 'waiting')}`
       }),
-    exclusively: (work) => attempt('cannot write state', () => inDurableTransaction(database, work)),
+    exclusively(work) {
+      // On the medium with it, and not lost with it where it is rolled back.
+      flush()
+      return attempt('cannot write state', () => inDurableTransaction(database, work))
+    },
   }
 }

@@ -20,7 +20,7 @@ export function createSightings(
 ): Sightings {
   const { select, insert, update, remove, page } = prepareAll(database)
   const table = { table: 'sighting', key: ['id'], size: '1', order: 'last_at' }
-  const budget = createTableBudget(database, table, rowsMax)
+  const budget = createTableBudget(database, table, rowsMax, onError)
 
   /** How many rows it adds. */
   function add(sighting: Sighting): number {

@@ -43,7 +43,7 @@ type Durable = Pick<
 >
 /** What is counted and when it began: written or thrown, for the caller to lose or to keep. */
 type Counted = Pick<StateStore, 'noteSightings' | 'sightings' | 'rolloutStages' | 'changeRolloutStages'>
-type Cached = Omit<StateStore, keyof Durable | keyof Counted | 'noteUse' | 'written' | 'close'>
+type Cached = Omit<StateStore, keyof Durable | keyof Counted | 'noteUse' | 'written' | 'flush' | 'close'>
 
 /**
  * State in SQLite. Records throw StoreError where the disk refuses them. Everything else is a cache: where the disk
@@ -68,9 +68,9 @@ export function createStateStore(database: Database, options: StateStoreOptions)
     addManifest: (...fact) =>
       facts.writeLater(about('manifest', fact[0], fact[1]), (cached) => cached.addManifest(...fact)),
     isManifest: (digest) => facts.read(false, (cached) => cached.isManifest(digest), either),
-    getTag: (...key) =>
-      facts.read(undefined, (cached) => cached.getTag(...key), newestTag, about('tag', ...key)),
-    setTag: (...fact) => facts.writeLater(about('tag', fact[0], fact[1]), (cached) => cached.setTag(...fact)),
+    getTag: (...key) => facts.read(undefined, (cached) => cached.getTag(...key), newestTag, 'tag'),
+    // At once: one that waits would come back after another process has dropped it.
+    setTag: (...fact) => facts.writeBeside((cached) => cached.setTag(...fact)),
     dropTag: (...key) => facts.writeEverywhere((cached) => cached.dropTag(...key)),
     getEvidence: (...key) =>
       facts.read(
@@ -92,6 +92,7 @@ export function createStateStore(database: Database, options: StateStoreOptions)
     getFindings: (...key) =>
       facts.read(undefined, (cached) => cached.getFindings(...key), first, about('findings', ...key)),
     written: () => facts.written(),
+    flush: () => facts.flush(),
     ...counts,
     ...recordsAfter(() => facts.flush(), records),
     close() {
@@ -165,9 +166,9 @@ function createCached(
   const max = { ...STATE_LIMITS, ...limits }
   return {
     ...createClosures(database, { now, onError, rowsMax: max.closureRowsMax }),
-    ...createMemberFacts(database, { now, rowsMax: max.memberRowsMax }),
-    ...createManifestFacts(database, { now, rowsMax: max.manifestRowsMax }),
-    ...createTagFacts(database, { onError, rowsMax: max.tagRowsMax }),
+    ...createMemberFacts(database, { now, onError, rowsMax: max.memberRowsMax }),
+    ...createManifestFacts(database, { now, onError, rowsMax: max.manifestRowsMax }),
+    ...createTagFacts(database, { now, onError, rowsMax: max.tagRowsMax }),
     ...createEvidence(database, { now, onError, bytesMax: max.evidenceBytesMax }),
     ...createLogEntries(database, { now, onError, bytesMax: max.logEntryBytesMax }),
     ...createFindings(database, { now, onError, bytesMax: max.findingBytesMax }),

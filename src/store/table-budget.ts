@@ -1,9 +1,10 @@
 import { afterCommit, inTransaction, integerOf, type Database } from './database.ts'
+import { storeError, type StoreError } from './error.ts'
 import { createTotal } from './total.ts'
 
 /** Keeps a table within its budget. */
 export type TableBudget = {
-  /** Told by how much a write changed the table. Once it is committed, what is too much is removed. */
+  /** Told by how much a write changed the table. Once it is committed, what is too much is removed. Never throws. */
   settle(change: number): void
 }
 
@@ -23,12 +24,14 @@ const VICTIMS_AT_ONCE = 64
 
 /**
  * The oldest rows go when `max` is passed. A write pays for what it added and no more, so eviction takes as long as the
- * write itself; only a budget that was lowered is made up for at once, when the table is opened.
+ * write itself; only a budget that was lowered is made up for at once, when the table is opened. Rows that cannot be removed
+ * are reported, and go with the next write: what was committed before them is no less written.
  */
 export function createTableBudget(
   database: Database,
   { table, key, size, order }: BudgetedTable,
   max: number,
+  onError: (error: StoreError) => void,
 ): TableBudget {
   const columns = key.join(', ')
   const oldest = database.prepare(
@@ -54,13 +57,21 @@ export function createTableBudget(
     return left
   }
 
-  function settle(change: number): void {
-    afterCommit(database, () => {
-      total.add(change)
-      if (total.value() > max) total.set(inTransaction(database, evict))
-    })
+  function keepWithin(): void {
+    if (total.value() > max) total.set(inTransaction(database, evict))
   }
 
-  settle(0)
-  return { settle }
+  keepWithin()
+  return {
+    settle(change) {
+      afterCommit(database, () => {
+        total.add(change)
+        try {
+          keepWithin()
+        } catch (error) {
+          onError(storeError(`cannot make room in ${table}`, error))
+        }
+      })
+    },
+  }
 }

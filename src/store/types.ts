@@ -71,6 +71,8 @@ export type StateStore = {
    * rejects: what the disk refuses is kept in memory.
    */
   written(): Promise<void>
+  /** Writes them now: there may be no time to wait. */
+  flush(): void
 
   /** Remembers that the image satisfied this version of the policy at that time. A cached fact. */
   noteSatisfied(fact: SatisfiedFact): void

@@ -78,6 +78,7 @@ export async function createWorkerDeps(
     flush() {
       serving.core.sightings.flush()
       serving.core.flush()
+      store.state.flush()
     },
     close: async () => await closing.disposeAsync(),
   }
@@ -85,11 +86,19 @@ export async function createWorkerDeps(
 
 /** What this process knows of images, for those that have the same store. */
 function judgementsOf(
-  { judge }: Core,
+  { gate, judge, manifests }: Core,
   { store: { state, shared }, current }: { store: Store; current: CurrentEpoch },
 ): HandedJudgements {
   if (shared === undefined) throw new TypeError('the store of a worker is shared')
-  return new HandedJudgements({ ...shared, state, judge, epoch: () => current.get(), elapsed: TIME.elapsed })
+  return new HandedJudgements({
+    ...shared,
+    state,
+    gate,
+    judge,
+    manifests,
+    epoch: () => current.get(),
+    elapsed: TIME.elapsed,
+  })
 }
 
 type HandingOver = {
@@ -111,6 +120,7 @@ function handingOver(
     deadline: () => AbortSignal.timeout(pullMs),
     limit: () => AbortSignal.timeout(pullMs + HANDED_BACK_LATE_MS),
     count: (result) => handedOver.inc({ result }),
+    later: (call, ms) => void setTimeout(call, ms).unref(),
   })
 }
 

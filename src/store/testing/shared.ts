@@ -21,5 +21,6 @@ export function openTwice(
 
 function storeOver(database: Database, options: Partial<StateStoreOptions>): SharedStore {
   const opened = openState({ ...options, database })
-  return { ...opened, shared: createSharedState(database, () => undefined) }
+  const flush = (): void => opened.state.flush()
+  return { ...opened, shared: createSharedState(database, { onError: () => undefined, flush }) }
 }
