@@ -120,6 +120,12 @@ export class Gate {
     return this.#deps.now().getTime() <= lately.untilMs ? lately.judgement : undefined
   }
 
+  /** To be told of a pull that another process has admitted under the epoch of now: its blobs are asked for here. */
+  noteAdmitted(repository: Repository, digest: Digest, judgement: Judgement): void {
+    const untilMs = this.#deps.now().getTime() + LATELY_MS
+    this.#lately.set(keyOf(repository, digest), { judgement, epoch: this.#deps.epoch().key, untilMs })
+  }
+
   /**
    * Records the admission durably, and tells of it: once a minute for each client and image. Returns the decision that
    * is on record. `record` writes the decision itself, where there is room for what it lets pass. Throws StoreError: then
@@ -147,7 +153,7 @@ export class Gate {
       // What only observes has let nothing pass.
       if (admitted.length > 0) onEvent({ kind: 'admitted', repository, digest, admitted, decision, client })
     }
-    this.#lately.set(keyOf(repository, digest), { judgement, epoch, untilMs: nowMs + LATELY_MS })
+    this.noteAdmitted(repository, digest, judgement)
     return told.decision
   }
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { deserialize, serialize } from 'node:v8'
-import { HandedJudgements, type HandedJudgement } from './handed-judgement.ts'
+import { HandedJudgements, type HandedImage, type HandedJudgement } from './handed-judgement.ts'
 import type { Judged } from './judge.ts'
 import { KeptJudgements } from './kept-judgements.ts'
+import type { Closure } from './closure.ts'
 import { digestOf } from './oci/digest.ts'
 import type { ManifestReference, Repository } from './oci/reference.ts'
-import type { PolicyResult } from './policy/types.ts'
+import type { Judgement, PolicyResult } from './policy/types.ts'
 import { NOTHING_SIGNED } from './signing.ts'
 
 const APP: Repository = { registry: 'ghcr.io', name: 'acme/app' } as Repository
@@ -39,34 +40,60 @@ const JUDGED: Judged = {
 
 /** One process, with a clock of its own. */
 function startProcess(elapsedMs: number) {
-  const state = { elapsedMs, epoch: 'now', support: 'one', tag: DIGEST as typeof DIGEST | undefined }
+  const state = {
+    elapsedMs,
+    epoch: 'now',
+    support: 'one',
+    tag: DIGEST as typeof DIGEST | undefined,
+    manifest: undefined as unknown,
+  }
   const elapsed = (): number => state.elapsedMs
   const kept = new KeptJudgements({ max: 10, elapsed, now: () => new Date(0) })
   const epoch = () => ({ key: state.epoch }) as never
+  const reconsidered: string[] = []
   const judge = {
     kept,
+    reconsider: (_: Repository, digests: readonly string[]) => void reconsidered.push(...digests),
     known: (repository: Repository, digest: typeof DIGEST) =>
       kept.get({ epoch: epoch(), repository, digest })?.judged,
   }
+  const admitted: Judgement[] = []
+  const closures = new Map<string, Closure>()
+  const parents = (kind: 'children' | 'blobs') => (_: Repository, digest: typeof DIGEST) =>
+    [...closures].flatMap(([parent, closure]) => (closure[kind].includes(digest) ? [parent as never] : []))
+  let written = 0
   const handed = new HandedJudgements({
     epoch,
     judge,
+    gate: {
+      admittedLately: () => admitted[0],
+      noteAdmitted: (_, __, judgement) => void admitted.push(judgement),
+    },
+    manifests: { inMemory: () => state.manifest as never },
     state: {
+      addClosure(_, parent, closure) {
+        written += 1
+        closures.set(parent, closure)
+      },
+      parentsOfBlob: parents('blobs'),
+      parentsOfManifest: parents('children'),
       getTag: () => (state.tag === undefined ? undefined : { digest: state.tag, checkedAt: new Date(0) }),
     },
     supportFor: () => state.support,
     elapsed,
   })
   const subject = () => ({ epoch: epoch(), repository: APP, digest: DIGEST })
-  return Object.assign(state, { handed, kept, subject, judged: () => judge.known(APP, DIGEST) })
+  const judged = () => judge.known(APP, DIGEST)
+  const seen = { closures, reconsidered, admitted, written: () => written }
+  return Object.assign(state, { handed, kept, subject, judged, ...seen })
 }
 
 type Process = ReturnType<typeof startProcess>
 const FOR_GOOD = { judged: JUDGED, until: undefined, endsAtMs: undefined }
 
-function sent(judgement: HandedJudgement | undefined): HandedJudgement {
-  assert.ok(judgement !== undefined)
-  return deserialize(serialize(judgement))
+function sent<T extends HandedJudgement | HandedImage>(told: T | undefined): T {
+  assert.ok(told !== undefined)
+  return deserialize(serialize(told))
 }
 
 describe('a judgement that is handed to another process', () => {
@@ -128,4 +155,43 @@ describe('a judgement that is handed to another process', () => {
     one.tag = undefined
     assert.equal(one.handed.give(APP, BY_TAG), undefined)
   })
+})
+
+const [CHILD, BLOB] = [digestOf(Buffer.from('child')), digestOf(Buffer.from('blob'))]
+const IMAGE: Closure = { children: [], blobs: [BLOB], isEvidence: false }
+const INDEX: Closure = { children: [CHILD], blobs: [], isEvidence: false }
+
+describe('an image that another process let through', () => {
+  for (const [what, closure] of [
+    ['image', IMAGE],
+    ['index', INDEX],
+  ] as const)
+    test(`lets out what it names here, too, and is written once: ${what}`, () => {
+      const [one, other] = [startProcess(0), startProcess(0)]
+      one.manifest = { parsed: { ok: true, facts: { ...closure, config: 'no need of it' } } }
+      const told = sent(one.handed.giveImage(APP, DIGEST))
+      assert.deepEqual(told, { digest: DIGEST, closure, admitted: undefined })
+      other.handed.takeImage(APP, told)
+      other.handed.takeImage(APP, told)
+      assert.deepEqual([...other.closures], [[DIGEST, closure]])
+      assert.equal(other.written(), 1)
+      assert.deepEqual(new Set(other.reconsidered), new Set(closure.children))
+    })
+
+  test('is none whose bytes are not at hand', () => {
+    assert.equal(startProcess(0).handed.giveImage(APP, DIGEST), undefined)
+  })
+
+  for (const [epoch, isNoted] of [
+    ['now', true],
+    ['next', false],
+  ] as const)
+    test(`that nobody could judge is ${isNoted ? '' : 'not '}admitted here in epoch ${epoch}`, () => {
+      const [one, other] = [startProcess(0), startProcess(0)]
+      one.manifest = { parsed: { ok: true, facts: IMAGE } }
+      one.admitted.push({ results: [] })
+      other.epoch = epoch
+      other.handed.takeImage(APP, sent(one.handed.giveImage(APP, DIGEST)))
+      assert.deepEqual(other.admitted, isNoted ? [{ results: [] }] : [])
+    })
 })

@@ -84,7 +84,7 @@ export class LogOutput {
     this.flush()
   }
 
-  /** Resolves when all is written, or cannot be. What is told later is written at once. */
+  /** Resolves when all is written, or cannot be, or nobody reads it. What is told later is written at once. */
   async close(): Promise<void> {
     this.flush()
     await this.#queue.settled()

@@ -100,6 +100,37 @@ test('a process that ends writes what waits, but not what the file is taking', (
   assert.equal(seen.sync, 'waiting\ntold\n')
 })
 
+test('the end waits for nobody who does not read: what waits is lost and counted', async () => {
+  const { queue, push, take, timers, seen } = setUp()
+  push('taking\n')
+  push('waiting\nas well\n')
+  const settled = queue.settled()
+  timers.shift()?.()
+  await settled
+  queue.becomeSync()
+  push('told\n')
+  assert.deepEqual([seen.sync, seen.dropped], ['', 3])
+  take(3)
+  take()
+  push('told later\n')
+  assert.deepEqual([seen.text, seen.sync, seen.dropped], ['taking\n', 'told later\n', 3])
+})
+
+test('the end waits for a reader for as long as he reads, and a second more', async () => {
+  const { queue, push, take, timers } = setUp()
+  for (const text of ['a\n', 'b\n', 'c\n']) push(text)
+  let isSettled = false
+  const settling = queue.settled().then(() => (isSettled = true))
+  for (let second = 0; second < 2; second += 1) {
+    take()
+    timers.shift()?.()
+    await Promise.resolve()
+    assert.deepEqual([isSettled, timers.length], [false, 1])
+  }
+  timers.shift()?.()
+  await settling
+})
+
 test('the end does not wait for a disk that is full, and tries once more', async () => {
   const { queue, push, take, fail, seen } = setUp()
   push('abc\n')

@@ -2,6 +2,8 @@
 const LOG_WAITING_BYTES_MAX = 32 * 1024 * 1024
 /** Until a reader that took nothing, or a disk that was full, is tried again. */
 const RETRY_MS = 100
+/** At the end: for a reader that takes nothing meanwhile. */
+const SETTLE_MS = 1_000
 const LINE_FEED = 0x0a
 
 /** Where a log goes: a file, a pipe, a terminal. */
@@ -30,9 +32,13 @@ export class LogQueue {
   readonly #deps: LogQueueDeps
   readonly #waiting: Waiting[] = []
   #waitingBytes = 0
+  /** How often the file took something. */
+  #pieces = 0
   /** Of the first: `writing` until the file has said how much it took, `failed` until it is tried again. */
   #state: 'idle' | 'writing' | 'failed' = 'idle'
   #isSync = false
+  /** Nobody has read anything for long, and who ends waits no more. */
+  #isStuck = false
   /** Nobody will read any more. */
   #isGone = false
   #onSettled: (() => void)[] = []
@@ -54,13 +60,28 @@ export class LogQueue {
     else if (this.#state === 'idle') this.#write()
   }
 
-  /** Resolves when all is written, or something cannot be. */
+  /** Resolves when all is written, or something cannot be, or nobody has read anything for a second. */
   async settled(): Promise<void> {
     if (this.#state !== 'writing') return
-    await new Promise<void>((resolve) => this.#onSettled.push(resolve))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onSettled.push(resolve)
+    this.#settleLater(resolve)
+    await promise
   }
 
-  /** From now on, and with all that waits, `push` returns when it is written. For a process that ends. */
+  #settleLater(resolve: () => void): void {
+    const pieces = this.#pieces
+    this.#deps.later(() => {
+      if (this.#pieces !== pieces) return this.#settleLater(resolve)
+      this.#isStuck = true
+      resolve()
+    }, SETTLE_MS)
+  }
+
+  /**
+   * From now on, and with all that waits, `push` returns when it is written, or lost and counted where nobody reads. For a
+   * process that ends.
+   */
   becomeSync(): void {
     this.#isSync = true
     this.#writeSync()
@@ -81,6 +102,7 @@ export class LogQueue {
       this.#tellSettled()
       return
     }
+    this.#pieces += 1
     this.#waitingBytes -= taken
     first.bytes = first.bytes.subarray(taken)
     if (first.bytes.length === 0) {
@@ -93,14 +115,22 @@ export class LogQueue {
   /** Nobody reads it, so it takes no memory. */
   #give(): void {
     this.#isGone = true
-    this.#waitingBytes = 0
-    for (const { bytes } of this.#waiting.splice(0)) this.#deps.onDropped(linesIn(bytes))
+    this.#drop(this.#waiting.splice(0))
     this.#write()
+  }
+
+  #drop(lost: readonly Waiting[]): void {
+    for (const { bytes } of lost) {
+      this.#waitingBytes -= bytes.length
+      this.#deps.onDropped(linesIn(bytes))
+    }
   }
 
   /** But for what the file is taking at this moment. */
   #writeSync(): void {
     const waiting = this.#waiting.splice(this.#state === 'writing' ? 1 : 0)
+    // It would wait for ever.
+    if (this.#state === 'writing' && this.#isStuck) return this.#drop(waiting)
     this.#waitingBytes = 0
     try {
       for (const { bytes } of waiting) {

@@ -2,6 +2,8 @@ import { rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { HandedJudgements } from '../handed-judgement.ts'
+import type { Answer as HttpAnswer } from '../http/answer.ts'
+import { parseDigest, type Digest } from '../oci/digest.ts'
 import type { Ring } from '../policy/ring.ts'
 import type { ManifestAnswers } from '../routes/manifest.ts'
 import { Frames, sendFrame } from './frames.ts'
@@ -14,20 +16,38 @@ export type AnswerPull = (pull: HandedPull) => Promise<Answers['pull']>
 export type ColdDeps = {
   readonly manifest: ManifestAnswers
   readonly rings: readonly Ring[]
-  readonly judgements: Pick<HandedJudgements, 'give'>
+  readonly judgements: Pick<HandedJudgements, 'epochKey' | 'give' | 'giveImage'>
 }
+
+/** Answers that wait for one who does not read: beyond it he is better off without. */
+const WAITING_BYTES_MAX = 32 * 1024 * 1024
+const NO_BODY = Buffer.alloc(0)
 
 /** Pulls that other workers hand over: who asks and in which ring is their word, all the rest is found out here. */
 export function createAnswerPull({ manifest, rings, judgements }: ColdDeps): AnswerPull {
   const byName = new Map(rings.map((ring) => [ring.name, ring]))
-  return async ({ asked, reference }) => {
+  return async ({ asked, reference, epoch }) => {
+    if (epoch !== judgements.epochKey) throw new TypeError('the one that asks goes by another rule')
     const ring = byName.get(asked.ring)
     if (ring === undefined) throw new TypeError(`there is no ring ${asked.ring}`)
     const request = { ...asked, ring }
     const warm = manifest.answerWarm(request, reference)
     const answer = warm?.answer ?? (await manifest.answer(request, reference))
-    return { answer, judgement: judgements.give(asked.repository, reference) }
+    const { repository, method } = asked
+    const served = servedBy(answer)
+    return {
+      // Its length is in its head, and a manifest for each who only asks whether it is there would fill the memory of both.
+      answer: method === 'HEAD' ? { ...answer, body: NO_BODY } : answer,
+      judgement: judgements.give(repository, reference),
+      image: served === undefined ? undefined : judgements.giveImage(repository, served),
+    }
   }
+}
+
+/** The image that was let through; undefined where none was. */
+function servedBy({ facts }: HttpAnswer): Digest | undefined {
+  const { outcome, digest } = facts ?? {}
+  return outcome === 'serve' || outcome === 'admitted' ? parseDigest(digest ?? '') : undefined
 }
 
 export type ColdListener = {
@@ -67,11 +87,17 @@ function answerOn(socket: Socket, answerPull: AnswerPull, running: Set<Promise<v
     if (socket.writable) sendFrame(socket, { kind: 'answer', id, answer })
   }
   const hear = (message: unknown): void => {
-    if (!isToWorker(message) || message.kind !== 'ask') return
+    if (!isToWorker(message)) return
+    // At once: whoever asks passes over one that hangs.
+    if (message.kind === 'ping') sendFrame(socket, { kind: 'pong' })
+    if (message.kind !== 'ask') return
     const { id, ask } = message
     if (ask.kind !== 'pull') return
     const answering = answerBy(async () => await answerPull(ask))
-      .then((answer) => reply(id, answer))
+      .then((answer) => {
+        if (socket.writableLength > WAITING_BYTES_MAX) throw new RangeError('too much waits to be sent')
+        reply(id, answer)
+      })
       // What cannot be sent: whoever asked does it.
       .catch(() => reply(id, { ok: false, message: 'the answer cannot be sent' }))
       .finally(() => running.delete(answering))

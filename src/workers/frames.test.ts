@@ -39,10 +39,14 @@ describe('messages on a socket', () => {
     )
   })
 
-  test('what cannot be cloned is not begun', () => {
-    const pieces: Buffer[] = []
-    const socket = { write: (piece: Buffer) => pieces.push(piece) > 0 }
-    assert.throws(() => sendFrame(socket as never, { answer: () => undefined }))
-    assert.deepEqual(pieces, [])
-  })
+  for (const [what, message] of [
+    ['what cannot be cloned', { answer: () => undefined }],
+    ['what the other side would not take', Buffer.alloc(16 * 1024 * 1024)],
+  ] as const)
+    test(`${what} is not begun`, () => {
+      const pieces: Buffer[] = []
+      const socket = { write: (piece: Buffer) => pieces.push(piece) > 0 }
+      assert.throws(() => sendFrame(socket as never, message))
+      assert.deepEqual(pieces, [])
+    })
 })

@@ -10,9 +10,10 @@ const HEAD_BYTES = 4
 /** Far more than an answer with the largest manifest. */
 const FRAME_BYTES_MAX = 16 * 1024 * 1024
 
-/** Throws where the message holds what cannot be cloned; then nothing has been sent. */
+/** Throws where the message holds what cannot be cloned, or is larger than the other side takes; then nothing has been sent. */
 export function sendFrame(socket: Pick<Socket, 'write'>, message: unknown): void {
   const body = serialize(message)
+  checkSize(body.length)
   const head = Buffer.allocUnsafe(HEAD_BYTES)
   head.writeUInt32LE(body.length)
   socket.write(Buffer.concat([head, body]))
@@ -53,7 +54,11 @@ export class Frames {
 
 function sizeOf(frame: Buffer): number {
   const sizeBytes = frame.readUInt32LE()
+  checkSize(sizeBytes)
+  return sizeBytes
+}
+
+function checkSize(sizeBytes: number): void {
   if (sizeBytes > FRAME_BYTES_MAX)
     throw new RangeError(`found a message of ${sizeBytes} bytes, expected at most ${FRAME_BYTES_MAX}`)
-  return sizeBytes
 }

@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import type { HandedJudgement } from '../handed-judgement.ts'
+import type { HandedImage, HandedJudgement } from '../handed-judgement.ts'
 import { errorAnswer, type Answer as HttpAnswer } from '../http/answer.ts'
 import type { ManifestReference } from '../oci/reference.ts'
 import type { Ring } from '../policy/ring.ts'
@@ -15,6 +15,7 @@ import { HandOver, type HandOverDeps } from './hand-over.ts'
 import type { HandOverResult } from './metrics.ts'
 
 const CANARY: Ring = { name: 'canary', stanceLimit: 'closed' }
+const COLD_CANARY: Ring = { ...CANARY }
 const REQUEST: RoutedRequest = {
   method: 'GET',
   repository: { registry: 'ghcr.io', name: 'acme/app' },
@@ -28,12 +29,14 @@ const REQUEST: RoutedRequest = {
 }
 const TAG = { kind: 'tag', tag: 'v1' } as ManifestReference
 const JUDGEMENT = { epoch: 'now', forMs: 5 } as HandedJudgement
+const IMAGE = { closure: { blobs: ['b'] } } as unknown as HandedImage
 
 function answerOf(message: string): HttpAnswer {
   const facts = { outcome: 'refuse', decision: 'd' }
   return errorAnswer({ status: 403, code: 'DENIED', message, reasonPhrase: message, facts })
 }
 
+const MEBIBYTE = 1024 * 1024
 const [HERE, THERE] = [answerOf('pulled here'), answerOf('pulled there')]
 
 describe('a pull that is handed over', () => {
@@ -47,7 +50,7 @@ describe('a pull that is handed over', () => {
 
   function setUp(instead: Partial<HandOverDeps> = {}) {
     const counted: HandOverResult[] = []
-    const taken: HandedJudgement[] = []
+    const taken: (HandedJudgement | HandedImage)[] = []
     const deadline = new AbortController()
     const own = {
       deadlines: [] as (AbortSignal | undefined)[],
@@ -60,29 +63,54 @@ describe('a pull that is handed over', () => {
     }
     const handOver = new HandOver(own, {
       sockets: [socket],
-      judgements: { isKnown: () => false, take: (_, judgement) => void taken.push(judgement) },
+      judgements: {
+        epochKey: 'now',
+        isKnown: () => false,
+        take: (_, judgement) => void taken.push(judgement),
+        takeImage: (_, image) => void taken.push(image),
+      },
       deadline: () => deadline.signal,
       limit: () => new AbortController().signal,
       count: (result) => void counted.push(result),
+      later: () => undefined,
       ...instead,
     })
     return { handOver, own, counted, taken, deadline: deadline.signal }
   }
 
-  const there: AnswerPull = async () => await Promise.resolve({ answer: THERE, judgement: JUDGEMENT })
+  const fail = (): never => assert.fail('nothing was handed over')
+  const thereWith =
+    (answer: HttpAnswer): AnswerPull =>
+    async () =>
+      await Promise.resolve({ answer, judgement: JUDGEMENT, image: IMAGE })
+  const there = thereWith(THERE)
+
+  /** What a cold worker asks for, by a manifest route that gives that answer. */
+  function pulling(answer: HttpAnswer, seen: RoutedRequest[] = []): AnswerPull {
+    const manifest = {
+      answerWarm: () => undefined,
+      final: () => assert.fail(),
+      answer: async (request: RoutedRequest) => {
+        seen.push(request)
+        return await Promise.resolve(answer)
+      },
+    }
+    const judgements = { epochKey: 'now', give: () => undefined, giveImage: () => IMAGE }
+    return createAnswerPull({ manifest, rings: [COLD_CANARY], judgements })
+  }
 
   test('is answered by the cold worker, whole, and what that knows from then on is taken over', async () => {
     const cold = await listenToWorkers(socket, there)
     const { handOver, own, counted, taken } = setUp()
     assert.deepEqual(await handOver.answer(REQUEST, TAG), THERE)
-    assert.deepEqual([own.deadlines, counted, taken], [[], ['answered'], [JUDGEMENT]])
+    assert.deepEqual([own.deadlines, counted, taken], [[], ['answered'], [IMAGE, JUDGEMENT]])
     handOver.close()
     await cold.close(0)
   })
 
   test('is none where it was judged before', async () => {
     const { handOver, own, counted } = setUp({
-      judgements: { isKnown: () => true, take: () => assert.fail() },
+      judgements: { epochKey: '', isKnown: () => true, take: fail, takeImage: fail },
     })
     assert.equal(await handOver.answer(REQUEST, TAG), HERE)
     assert.deepEqual([own.deadlines, counted], [[undefined], []])
@@ -90,22 +118,11 @@ describe('a pull that is handed over', () => {
 
   test('names who asks and the ring, which the cold worker has by that name', async () => {
     const seen: RoutedRequest[] = []
-    const manifest = {
-      answerWarm: () => undefined,
-      final: () => assert.fail(),
-      answer: async (request: RoutedRequest) => {
-        seen.push(request)
-        return await Promise.resolve(THERE)
-      },
-    }
-    const same: Ring = { ...CANARY }
-    const judgements = { give: () => undefined }
-    const pull = createAnswerPull({ manifest, rings: [same], judgements })
-    const cold = await listenToWorkers(socket, pull)
+    const cold = await listenToWorkers(socket, pulling(THERE, seen))
     const { handOver, taken, counted } = setUp()
     assert.deepEqual(await handOver.answer(REQUEST, TAG), THERE)
     assert.deepEqual(seen, [REQUEST])
-    assert.equal(seen[0]?.ring, same)
+    assert.equal(seen[0]?.ring, COLD_CANARY)
     assert.deepEqual(taken, [])
     await handOver.answer({ ...REQUEST, ring: { ...CANARY, name: 'unknown' } }, TAG)
     assert.deepEqual(counted, ['answered', 'unanswered'])
@@ -126,10 +143,14 @@ describe('a pull that is handed over', () => {
       'says what cannot be sent',
       async () => {
         const answer = { ...THERE, headers: { a: (() => 'b') as never } }
-        const cold = await listenToWorkers(
-          socket,
-          async () => await Promise.resolve({ answer, judgement: undefined }),
-        )
+        const cold = await listenToWorkers(socket, thereWith(answer))
+        return async () => await cold.close(0)
+      },
+    ],
+    [
+      'says more than is read at once',
+      async () => {
+        const cold = await listenToWorkers(socket, thereWith({ ...THERE, body: Buffer.alloc(17 * MEBIBYTE) }))
         return async () => await cold.close(0)
       },
     ],
@@ -158,6 +179,16 @@ describe('a pull that is handed over', () => {
       await once(server, 'close')
     }
   }
+
+  test('is pulled here where the cold worker goes by another rule', async () => {
+    const cold = await listenToWorkers(socket, pulling(THERE))
+    const judgements = { epochKey: 'next', isKnown: () => false, take: fail, takeImage: fail }
+    const { handOver, counted } = setUp({ judgements })
+    assert.equal(await handOver.answer(REQUEST, TAG), HERE)
+    assert.deepEqual(counted, ['unanswered'])
+    handOver.close()
+    await cold.close(0)
+  })
 
   test('is pulled here where the cold worker does not answer in time', async () => {
     const limit = new AbortController()

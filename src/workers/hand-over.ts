@@ -1,18 +1,15 @@
-import { connect, type Socket } from 'node:net'
 import type { Answer } from '../http/answer.ts'
 import type { HandedJudgements } from '../handed-judgement.ts'
 import { repositoryName, type ManifestReference, type Repository } from '../oci/reference.ts'
 import type { ManifestAnswers } from '../routes/manifest.ts'
 import type { RoutedRequest } from '../routes/request.ts'
-import { Frames, sendFrame } from './frames.ts'
-import { isToKeeper } from './messages.ts'
+import { Link, type LinkDeps } from './link.ts'
 import type { HandOverResult } from './metrics.ts'
-import { Questions } from './questions.ts'
 
-export type HandOverDeps = {
+export type HandOverDeps = LinkDeps & {
   /** Of each cold worker. */
   readonly sockets: readonly string[]
-  readonly judgements: Pick<HandedJudgements, 'isKnown' | 'take'>
+  readonly judgements: Pick<HandedJudgements, 'epochKey' | 'isKnown' | 'take' | 'takeImage'>
   /** As long as a pull may take. */
   deadline: () => AbortSignal
   /** A little longer: whoever has the pull answers it when its time is up. */
@@ -35,7 +32,7 @@ export class HandOver implements ManifestAnswers {
   constructor(own: ManifestAnswers, deps: HandOverDeps) {
     this.#own = own
     this.#deps = deps
-    this.#links = deps.sockets.map((path) => new Link(path))
+    this.#links = deps.sockets.map((path) => new Link(path, deps))
     this.answerWarm = (...asked) => own.answerWarm(...asked)
     this.final = (...asked) => own.final(...asked)
   }
@@ -64,12 +61,15 @@ export class HandOver implements ManifestAnswers {
     this.#underWay += 1
     try {
       const asked = { ...request, ring: request.ring.name }
-      const { answer, judgement } = await link.questions.ask({ kind: 'pull', asked, reference }, limit())
+      const pull = { asked, reference, epoch: judgements.epochKey }
+      const { answer, judgement, image } = await link.ask(pull, limit())
+      // Before the client hears of it: the next thing that it asks for may rest on either.
+      if (image !== undefined) judgements.takeImage(request.repository, image)
       if (judgement !== undefined) judgements.take(request.repository, judgement)
       count('answered')
       return answer
     } catch {
-      // It has ended, does not listen yet, or does not answer.
+      // It has ended, does not listen yet, hangs, goes by another rule, or does not answer.
       count('unanswered')
       return undefined
     } finally {
@@ -83,49 +83,4 @@ function placeOf(repository: Repository, count: number): number {
   let sum = 0
   for (const letter of repositoryName(repository)) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 65_521
   return sum % count
-}
-
-/** A connection to a cold worker, made when there is something to ask, and anew when it has broken. */
-class Link {
-  readonly questions: Questions
-  readonly #path: string
-  #socket: Socket | undefined
-
-  constructor(path: string) {
-    this.#path = path
-    this.questions = new Questions((id, ask) => {
-      this.#socket ??= this.#connected()
-      // What is written before it is connected waits for that.
-      sendFrame(this.#socket, { kind: 'ask', id, ask })
-    })
-  }
-
-  close(): void {
-    this.#socket?.destroy()
-  }
-
-  #connected(): Socket {
-    const socket = connect(this.#path)
-    const frames = new Frames()
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        for (const message of frames.push(chunk)) this.#hear(message)
-      } catch {
-        socket.destroy()
-      }
-    })
-    // At once and not when it is closed: whoever asks meanwhile asks on another connection.
-    const onEnd = (): void => {
-      if (this.#socket !== socket) return
-      this.#socket = undefined
-      socket.destroy()
-      this.questions.end()
-    }
-    socket.on('error', onEnd).on('end', onEnd).on('close', onEnd)
-    return socket
-  }
-
-  #hear(message: unknown): void {
-    if (isToKeeper(message) && message.kind === 'answer') this.questions.answer(message.id, message.answer)
-  }
 }

@@ -1,6 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
-import { coldDirectory, coldSockets } from '../config/cold-sockets.ts'
+import { coldSockets } from '../config/cold-sockets.ts'
 import { ADMIN_LISTENER } from '../config/listen-schema.ts'
 import type { CommandIo } from '../cli/io.ts'
 import type { Config } from '../config/schema.ts'
@@ -8,6 +7,7 @@ import { createDeps, type Deps } from '../deps.ts'
 import { listenProblem, listenToOperators } from '../listeners.ts'
 import type { Listener } from '../server.ts'
 import { clusterLaunch } from './cluster.ts'
+import { openColdDirectory } from './cold-directory.ts'
 import { Flock } from './flock.ts'
 import type { WorkerRole } from './messages.ts'
 import { Supervisor, type Listening, type WorkerEvent } from './supervisor.ts'
@@ -47,7 +47,12 @@ export async function startKeeper(
     return undefined
   }
   const { deps } = created
-  const sockets = await openSockets(config)
+  const sockets = await openColdDirectory(config)
+  if (!sockets.ok) {
+    io.stderr(`portcullis: ${sockets.problem}\n`)
+    await deps.close()
+    return undefined
+  }
   const hopeless = Promise.withResolvers<string>()
   const counts = { serving: count, cold: config.coldWorkers }
   const supervisor = createSupervisor({ config, deps, flock, counts, onHopeless: hopeless.resolve })
@@ -105,16 +110,6 @@ type Parts = {
   readonly flock: Flock
   readonly counts: Counts
   readonly onHopeless: (problem: string) => void
-}
-
-/** The directory in which cold workers listen, for this run alone. */
-async function openSockets(config: Config): Promise<{ close(): Promise<void> }> {
-  const directory = coldDirectory(config)
-  const remove = async (): Promise<void> => await rm(directory, { recursive: true, force: true })
-  // Of a run that was killed.
-  await remove()
-  if (config.coldWorkers > 0) await mkdir(directory, { mode: 0o700 })
-  return { close: remove }
 }
 
 function createSupervisor({ config, deps, flock, counts, onHopeless }: Parts): Supervisor {

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import type { MetricObject } from 'prom-client'
 import type { Config } from '../config/schema.ts'
-import type { HandedJudgement } from '../handed-judgement.ts'
+import type { HandedImage, HandedJudgement } from '../handed-judgement.ts'
 import type { Answer as HttpAnswer } from '../http/answer.ts'
 import type { Drill } from '../drill.ts'
 import type { ManifestReference } from '../oci/reference.ts'
@@ -61,8 +61,13 @@ export type Answers = {
   rule: undefined
   /** A file of a mirrored repository; undefined where there is none. */
   tuf: TufFile | undefined
-  /** The whole answer to it, and what it rests on where others may go by that, too. */
-  pull: { readonly answer: HttpAnswer; readonly judgement: HandedJudgement | undefined }
+  /** The whole answer to it, what it rests on where others may go by that, too, and what it let through. */
+  pull: {
+    /** Without a body where HEAD is asked. */
+    readonly answer: HttpAnswer
+    readonly judgement: HandedJudgement | undefined
+    readonly image: HandedImage | undefined
+  }
 }
 
 /** A request for a manifest on its way from the worker that has the connection to a cold one. */
@@ -70,6 +75,8 @@ export type HandedPull = {
   /** `ring`: its name. */
   readonly asked: Omit<RoutedRequest, 'ring'> & { readonly ring: string }
   readonly reference: ManifestReference
+  /** Key of the epoch of who has the connection: under another one nobody answers for it. */
+  readonly epoch: string
 }
 
 export type MetricsData = readonly MetricObject[]

@@ -17,5 +17,11 @@ export function giveWay(): void {
 
 /** Linux has a priority for each thread, others one for the process (setpriority(2), "C library/kernel differences"). */
 function threads(): readonly number[] {
-  return process.platform === 'linux' ? readdirSync('/proc/self/task').map(Number) : [process.pid]
+  if (process.platform !== 'linux') return [process.pid]
+  try {
+    return readdirSync('/proc/self/task').map(Number)
+  } catch {
+    // Without /proc: the main thread at least.
+    return [process.pid]
+  }
 }

@@ -17,6 +17,10 @@ export class Questions {
     this.#send = send
   }
 
+  get areWaiting(): boolean {
+    return this.#waiting.size > 0
+  }
+
   /** Rejects with NoAnswerError. */
   async ask<Kind extends Ask['kind']>(
     ask: Extract<Ask, { kind: Kind | Ask['kind'] }> & { kind: Kind },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { signImage } from '../../src/testing/evidence.ts'
@@ -162,6 +163,24 @@ describe('a cold worker', () => {
     assert.match(byDigest.reasonPhrase, /blocked by policy signed/)
   })
 
+  test('what it lets through has its layers from the one that serves, also where the disk takes nothing', async () => {
+    const { image } = await publishSigned(harness, {
+      repository: 'enforced/full',
+      image: uniqueImage('full'),
+    })
+    using database = new DatabaseSync(join(harness.dataDirectory, 'portcullis.db'))
+    database.exec(
+      "CREATE TRIGGER full BEFORE INSERT ON closure BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
+    )
+    try {
+      assert.equal((await get('/v2/enforced/full/manifests/v1')).status, 200)
+      const { status, body } = await get(`/v2/enforced/full/blobs/${digestOf(image.config)}`)
+      assert.deepEqual([status, body], [200, image.config])
+    } finally {
+      database.exec('DROP TRIGGER full')
+    }
+  })
+
   test('an index covers its children, whoever was asked for it', async () => {
     const index = uniqueIndex('covered')
     const place = publish(harness, { repository: 'enforced/index', image: index })
@@ -182,6 +201,14 @@ describe('a cold worker', () => {
       assert.equal(admitted.status, 200)
       assert.match(admitted.headers['warning'] ?? '', /^299 - /)
     })
+    // What was admitted there is not judged here again for each layer.
+    harness.registry.requests.length = 0
+    const config = digestOf(uniqueImage('open 2').config)
+    assert.equal((await get(`/v2/enforced/open2/blobs/${config}`)).status, 200)
+    assert.deepEqual(
+      harness.registry.requests.filter(({ url }) => !url.includes('/blobs/')),
+      [],
+    )
     harness.registry.behave(undefined)
     assert.equal(handedOver, 2)
     const line = await harness.logged(({ target }) => target === '/v2/enforced/open/manifests/v1')
