@@ -30,7 +30,7 @@ export async function listenToOperators(deps: AdminDeps, { listen: at }: Config)
   return await listen({ onRequest: whenFirstAsked(async () => await loadAdmin(deps)) }, at.admin)
 }
 
-/** Hono loads Node's client of fetch, and both take a sixth of a start, in which nobody may ask as an operator. */
+/** What operators ask for is loaded with the first question: a start in an outage is waited for by those who pull. */
 async function loadAdmin(deps: AdminDeps): Promise<RequestListener> {
   const [{ getRequestListener }, { createAdminApp }] = await Promise.all([
     import('@hono/node-server'),

@@ -1,7 +1,11 @@
-import type { RequestListener, Server, ServerResponse } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { ServerOptions } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { createServer as createHttpServer } from './http/node-http.ts'
 
 /** Bytes. Registry clients send small heads; a bearer token may take a few KiB. */
 const HEADER_BYTES_MAX = 16 * 1024

@@ -1,5 +1,4 @@
-import type { ServerResponse } from 'node:http'
-import { STATUS_CODES } from './node-http.ts'
+import { STATUS_CODES, type ServerResponse } from 'node:http'
 
 /**
  * A whole answer as a value. HEAD sends the same head without the body, so that HEAD and GET cannot disagree.
