@@ -4,8 +4,8 @@ import { MEDIA_TYPE } from '../src/oci/manifest-types.ts'
 
 /**
  * How fast Node can send a blob at all: the bytes that a registry gave once, from memory, written to the socket in large
- * pieces. No file is read, no request parsed but for its path. Node has no `sendfile`, so nothing written in it sends
- * faster; what is lost between this and Portcullis is Portcullis's own.
+ * pieces. No file is read, no request parsed but for its path. Node has no `sendfile`; what is lost between this and Portcullis
+ * is Portcullis's own.
  *
  * Usage: node bare-blobs.ts PORT REGISTRY (`http://host:port`)
  */
