@@ -40,70 +40,77 @@ function revocation(digest: Digest): object {
   }
 }
 
-describe('two workers', { skip }, () => {
-  const stack = new AsyncDisposableStack()
-  const clients: Client[] = []
-  let directory: string
-  let proxy: Served
-  let signed: SignedImage
-  let unsigned: Digest
+const SETTINGS = [
+  { name: 'two workers', config: { workers: 2 } },
+  { name: 'two workers and one for cold pulls', config: { workers: 2, coldWorkers: 1 } },
+] as const
 
-  before(async () => {
-    directory = await temporaryDirectory(stack)
-    const registry = await startRegistry(directory)
-    stack.defer(() => registry.stop())
-    const images = ['signed', 'unsigned'].map((name) => buildImage({ files: { 'etc/name': `${name}\n` } }))
-    const [good = assert.fail(), bad = assert.fail()] = images
-    signed = await pushSignedImage(registry.host, 'acme/app', 'v1', { image: good, signer: createSigner() })
-    unsigned = await pushImage({ host: registry.host, repository: 'acme/bare' }, 'v1', bad)
-    proxy = await serve(stack, {
-      directory,
-      upstreamUrl: `http://${registry.host}`,
-      policies: [policy(signed.publicKey)],
-      config: { workers: 2 },
+for (const { name, config } of SETTINGS) {
+  describe(name, { skip }, () => {
+    const stack = new AsyncDisposableStack()
+    const clients: Client[] = []
+    let directory: string
+    let proxy: Served
+    let signed: SignedImage
+    let unsigned: Digest
+
+    before(async () => {
+      directory = await temporaryDirectory(stack)
+      const registry = await startRegistry(directory)
+      stack.defer(() => registry.stop())
+      const images = ['signed', 'unsigned'].map((name) => buildImage({ files: { 'etc/name': `${name}\n` } }))
+      const [good = assert.fail(), bad = assert.fail()] = images
+      signed = await pushSignedImage(registry.host, 'acme/app', 'v1', { image: good, signer: createSigner() })
+      unsigned = await pushImage({ host: registry.host, repository: 'acme/bare' }, 'v1', bad)
+      proxy = await serve(stack, {
+        directory,
+        upstreamUrl: `http://${registry.host}`,
+        policies: [policy(signed.publicKey)],
+        config,
+      })
     })
-  })
-  after(() => stack.disposeAsync())
+    after(() => stack.disposeAsync())
 
-  for (const name of NAMES) {
-    test(`${name} pulls what is signed, and nothing else`, async () => {
-      const client = await startClient(name, directory, proxy.host)
-      stack.defer(() => client.stop())
-      clients.push(client)
-      await assertPulled(client, 'acme/app:v1')
-      await assertRefused(client, 'acme/bare:v1', /blocked by policy signed/)
-      await assertRefused(client, `acme/bare@${unsigned}`, /blocked by policy signed/)
-    })
-  }
-
-  test('every client pulls on when one of them is killed, and when it is back', async () => {
-    const [worker = assert.fail()] = await workersOf(proxy)
-    process.kill(worker, 'SIGKILL')
-    for (const client of clients) {
-      await assertPulled(client, 'acme/app:v1')
-      await assertRefused(client, 'acme/bare:v1', /blocked by policy signed/)
+    for (const name of NAMES) {
+      test(`${name} pulls what is signed, and nothing else`, async () => {
+        const client = await startClient(name, directory, proxy.host)
+        stack.defer(() => client.stop())
+        clients.push(client)
+        await assertPulled(client, 'acme/app:v1')
+        await assertRefused(client, 'acme/bare:v1', /blocked by policy signed/)
+        await assertRefused(client, `acme/bare@${unsigned}`, /blocked by policy signed/)
+      })
     }
-    await until('it is replaced', async () => {
-      const workers = await workersOf(proxy)
-      return !workers.includes(worker) && (await readiness()) === READY
+
+    test('every client pulls on when one of them is killed, and when it is back', async () => {
+      const [worker = assert.fail()] = await workersOf(proxy)
+      process.kill(worker, 'SIGKILL')
+      for (const client of clients) {
+        await assertPulled(client, 'acme/app:v1')
+        await assertRefused(client, 'acme/bare:v1', /blocked by policy signed/)
+      }
+      await until('it is replaced', async () => {
+        const workers = await workersOf(proxy)
+        return !workers.includes(worker) && (await readiness()) === READY
+      })
+      for (const client of clients) await assertPulled(client, `acme/app@${signed.digest}`)
     })
-    for (const client of clients) await assertPulled(client, `acme/app@${signed.digest}`)
-  })
 
-  test('a revocation counts for the very next pull of every client, and so does its end', async () => {
-    await proxy.change([policy(signed.publicKey), revocation(signed.digest)])
-    for (const client of clients) {
-      await assertRefused(client, 'acme/app:v1', /blocked by revocation incident-7/)
-      await assertRefused(client, `acme/app@${signed.digest}`, /blocked by revocation incident-7/)
+    test('a revocation counts for the very next pull of every client, and so does its end', async () => {
+      await proxy.change([policy(signed.publicKey), revocation(signed.digest)])
+      for (const client of clients) {
+        await assertRefused(client, 'acme/app:v1', /blocked by revocation incident-7/)
+        await assertRefused(client, `acme/app@${signed.digest}`, /blocked by revocation incident-7/)
+      }
+      await proxy.change([policy(signed.publicKey)])
+      for (const client of clients) await assertPulled(client, 'acme/app:v1')
+    })
+
+    async function readiness(): Promise<string> {
+      return await (await fetch(`${proxy.adminUrl}/readyz`)).text()
     }
-    await proxy.change([policy(signed.publicKey)])
-    for (const client of clients) await assertPulled(client, 'acme/app:v1')
   })
-
-  async function readiness(): Promise<string> {
-    return await (await fetch(`${proxy.adminUrl}/readyz`)).text()
-  }
-})
+}
 
 /** Linux: the processes that the keeper has started. */
 async function workersOf({ running: { pid } }: Served): Promise<readonly number[]> {
