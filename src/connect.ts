@@ -21,6 +21,7 @@ import { createUpstreams } from './upstream/upstreams.ts'
 import { VERSION } from './version.ts'
 import type { Watch } from './watch.ts'
 import { credentialSource } from './wiring.ts'
+import { createTurns } from './work/turns.ts'
 
 /** What the program holds on to outside of itself: the data directory, registries, logs. */
 
@@ -99,6 +100,7 @@ export function connectUpstreams(
   drills: Drills,
 ): ReturnType<typeof createUpstreams> {
   const credentials = credentialSource(config)
+  const turn = createTurns()
   return createUpstreams([...config.upstreams.values()], (registry) => ({
     credentials,
     now: Date.now,
@@ -106,6 +108,7 @@ export function connectUpstreams(
     sleep: async (ms, signal) => {
       await sleep(ms, undefined, { signal })
     },
+    turn,
     takenAway: () => drills.reason('registry'),
     onCircuit: (event) => watch.onCircuit(registry, event),
     onRequest: ({ kind, result }) =>

@@ -22,6 +22,11 @@ export type RegistryClientDeps = TransportDeps & {
   readonly credentials: CredentialSource
   /** Default: the operating system's resolver. Its answers pass the address guard. */
   readonly resolve?: Resolve
+  /**
+   * Resolves when one more answer may be worked on. Answers that come together are worked on in different turns of the event loop,
+   * so that pulls which need no upstream come in between. One for all upstreams of a process; default: at once.
+   */
+  readonly turn?: () => Promise<void>
   /** Takes the place of the connection pool. Names are then resolved by it, so only address literals are guarded. */
   readonly dispatcher?: Connections
 }
@@ -63,7 +68,10 @@ export function createRegistryClient(config: UpstreamConfig, deps: RegistryClien
   const send = createExchange({ rules, userAgent: USER_AGENT }, transport, authenticator)
   const exchange: Exchange = async (request, signal) => {
     assertDiallable(upstream, allows)
-    return await send(request, signal)
+    const answer = await send(request, signal)
+    // A body that nobody listens to yet must not break meanwhile.
+    if (answer.body === undefined) await deps.turn?.()
+    return answer
   }
   return {
     ...createManifestMethods(exchange),

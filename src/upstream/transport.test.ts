@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { digestOf } from '../oci/digest.ts'
 import { parseTag, type ManifestReference } from '../oci/reference.ts'
 import { createTestClient, startScriptedServer, type Reply, type Script } from './testing/scripted-server.ts'
 import type { RequestEvent } from './transport.ts'
@@ -222,4 +224,46 @@ test('a refused connection is unavailable', async () => {
   await server[Symbol.asyncDispose]()
   await using client = createTestClient(server.url)
   await assert.rejects(client.getManifest(repository, latest, never), fails('unavailable'))
+})
+
+describe('turns', () => {
+  /** A queue that gives out a turn when it is told to. */
+  function turnsByHand() {
+    const waiting: (() => void)[] = []
+    const turn = () => new Promise<void>((resolve) => void waiting.push(resolve))
+    return { waiting, turn }
+  }
+
+  test('answers that came together are worked on one after the other', async () => {
+    await using server = await startScriptedServer(() => good)
+    const { waiting, turn } = turnsByHand()
+    await using client = createTestClient(server.url, { deps: { turn } })
+    const worked: number[] = []
+    const answers = [0, 1, 2].map(async (pull) => {
+      await client.getManifest(repository, latest, never)
+      worked.push(pull)
+    })
+    while (waiting.length < answers.length) await nextTurn()
+    for (let turns = 0; turns < answers.length; turns += 1) {
+      assert.equal(worked.length, turns)
+      waiting.shift()?.()
+      while (worked.length === turns) await nextTurn()
+    }
+    await Promise.all(answers)
+  })
+
+  test('a failure waits like any other answer, a stream and what never came do not', async () => {
+    await using server = await startScriptedServer(
+      inTurn({ status: 404 }, (response) => void response.write('a'), reset),
+    )
+    let turns = 0
+    const turn = () => Promise.resolve(void (turns += 1))
+    await using client = createTestClient(server.url, { config: { retries: 0 }, deps: { turn } })
+    await assert.rejects(client.getManifest(repository, latest, never), fails('not-found'))
+    assert.equal(turns, 1)
+    const blob = await client.getBlob(repository, digestOf(Buffer.from('a')), 0, never)
+    blob.body.destroy()
+    await assert.rejects(client.getManifest(repository, latest, never), fails('unavailable'))
+    assert.equal(turns, 1)
+  })
 })

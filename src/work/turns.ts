@@ -3,7 +3,7 @@ import type { Steps } from '../oci/steps.ts'
 
 /**
  * Turns of the event loop for slices of CPU work: resolves one caller at a time, in order, with all waiting I/O served
- * in between. However many verifications run, the loop is held for one slice.
+ * in between. However many callers there are, the loop is held for one slice.
  */
 export function createTurns(): () => Promise<void> {
   let last: Promise<void> = Promise.resolve()
