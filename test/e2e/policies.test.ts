@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { pushSignedImage, type SignedImage } from '../../load-tests/image.ts'
 import { CLIENT_TOOLS, REGISTRY_NAME, startClient, type ClientName } from './harness/clients.ts'
+import { keyPolicy, revocation } from './harness/documents.ts'
 import { temporaryDirectory } from './harness/house.ts'
 import { answers, freePort, start, until, type Running } from './harness/process.ts'
 import { startRegistry } from './harness/registry.ts'
@@ -25,28 +26,10 @@ type World = {
   readonly change: (text: string, event: 'loaded' | 'refused') => Promise<void>
 }
 
-function policy({ publicKey }: SignedImage): object {
-  return {
-    apiVersion: 'portcullis.dev/v1alpha1',
-    kind: 'ImagePolicy',
-    metadata: { name: 'signed' },
-    spec: {
-      mode: 'enforce',
-      rings: { lab: 'observe' },
-      images: [{ glob: `${REGISTRY_NAME}/**` }],
-      authorities: [{ name: 'key', key: { data: publicKey } }],
-    },
-  }
-}
-
-function revocation({ digest }: SignedImage): object {
-  return {
-    apiVersion: 'portcullis.dev/v1alpha1',
-    kind: 'Revocation',
-    metadata: { name: 'incident-7' },
-    spec: { reason: 'the key was stolen', rings: { lab: 'observe' }, deny: [{ digest }] },
-  }
-}
+/** What the lab's ring only observes. */
+const IN_LAB = { rings: { lab: 'observe' } }
+const policy = ({ publicKey }: SignedImage): object => keyPolicy(publicKey, IN_LAB)
+const revoked = ({ digest }: SignedImage): object => revocation(digest, IN_LAB)
 
 const documents = (...all: readonly object[]): string => all.map((one) => JSON.stringify(one)).join('\n---\n')
 
@@ -115,7 +98,7 @@ describe('policies that change while clients pull', { skip }, () => {
       }
       const good = await pulled('default', ':v1')
       assert.ok(good.ok, good.output)
-      await change(documents(policy(image), revocation(image)), 'loaded')
+      await change(documents(policy(image), revoked(image)), 'loaded')
       for (const reference of [':v1', `@${image.digest}`]) {
         // oxlint-disable-next-line no-await-in-loop -- one client at a time
         const refused = await pulled('default', reference)

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { createSigner, pushSignedImage } from '../../load-tests/image.ts'
 import { buildImage } from '../../src/testing/images.ts'
 import { CLIENT_TOOLS, REGISTRY_NAME, startClient, type Client, type ClientName } from './harness/clients.ts'
+import { keyPolicy } from './harness/documents.ts'
 import { temporaryDirectory } from './harness/house.ts'
 import { until } from './harness/process.ts'
 import { startRegistry, type Door } from './harness/registry.ts'
@@ -27,18 +28,8 @@ const HELD = (rule: Rule): RegExp =>
   new RegExp(`held by policy ${rule}: no verdict within 400 ms, the verifyBudget of policy ${rule}`, 'i')
 
 function policy({ name, mode, stance }: (typeof RULES)[number], publicKey: string): object {
-  return {
-    apiVersion: 'portcullis.dev/v1alpha1',
-    kind: 'ImagePolicy',
-    metadata: { name },
-    spec: {
-      mode,
-      stance,
-      verifyBudget: BUDGET,
-      images: [{ glob: `${REGISTRY_NAME}/${name}/**` }],
-      authorities: [{ name: 'key', key: { data: publicKey } }],
-    },
-  }
+  const images = [{ glob: `${REGISTRY_NAME}/${name}/**` }]
+  return keyPolicy(publicKey, { name, mode, stance, verifyBudget: BUDGET, images })
 }
 
 const isEvidence = (path: string): boolean => /\/referrers\/|\/manifests\/sha256-/.test(path)

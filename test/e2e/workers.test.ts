@@ -4,7 +4,8 @@ import { after, before, describe, test } from 'node:test'
 import { createSigner, pushSignedImage, type SignedImage } from '../../load-tests/image.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { buildImage } from '../../src/testing/images.ts'
-import { CLIENT_TOOLS, REGISTRY_NAME, startClient, type Client, type ClientName } from './harness/clients.ts'
+import { CLIENT_TOOLS, startClient, type Client, type ClientName } from './harness/clients.ts'
+import { keyPolicy, revocation } from './harness/documents.ts'
 import { temporaryDirectory } from './harness/house.ts'
 import { until } from './harness/process.ts'
 import { pushImage } from './harness/push.ts'
@@ -17,28 +18,6 @@ import { missing } from './harness/tools.ts'
 const NAMES = ['docker', 'containerd', 'podman', 'skopeo'] as const satisfies readonly ClientName[]
 const skip = missing({ tools: ['docker-registry', ...NAMES.flatMap((name) => [...CLIENT_TOOLS[name]])] })
 const READY = 'ready\n'
-
-function policy(publicKey: string): object {
-  return {
-    apiVersion: 'portcullis.dev/v1alpha1',
-    kind: 'ImagePolicy',
-    metadata: { name: 'signed' },
-    spec: {
-      mode: 'enforce',
-      images: [{ glob: `${REGISTRY_NAME}/**` }],
-      authorities: [{ name: 'key', key: { data: publicKey } }],
-    },
-  }
-}
-
-function revocation(digest: Digest): object {
-  return {
-    apiVersion: 'portcullis.dev/v1alpha1',
-    kind: 'Revocation',
-    metadata: { name: 'incident-7' },
-    spec: { reason: 'the key was stolen', deny: [{ digest }] },
-  }
-}
 
 const SETTINGS = [
   { name: 'two workers', config: { workers: 2 } },
@@ -65,7 +44,7 @@ for (const { name, config } of SETTINGS) {
       proxy = await serve(stack, {
         directory,
         upstreamUrl: `http://${registry.host}`,
-        policies: [policy(signed.publicKey)],
+        policies: [keyPolicy(signed.publicKey)],
         config,
       })
     })
@@ -97,12 +76,12 @@ for (const { name, config } of SETTINGS) {
     })
 
     test('a revocation counts for the very next pull of every client, and so does its end', async () => {
-      await proxy.change([policy(signed.publicKey), revocation(signed.digest)])
+      await proxy.change([keyPolicy(signed.publicKey), revocation(signed.digest)])
       for (const client of clients) {
         await assertRefused(client, 'acme/app:v1', /blocked by revocation incident-7/)
         await assertRefused(client, `acme/app@${signed.digest}`, /blocked by revocation incident-7/)
       }
-      await proxy.change([policy(signed.publicKey)])
+      await proxy.change([keyPolicy(signed.publicKey)])
       for (const client of clients) await assertPulled(client, 'acme/app:v1')
     })
 
