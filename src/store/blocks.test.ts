@@ -65,6 +65,24 @@ describe('a block that is lent', () => {
     assert.deepEqual([taken.length, given.length], [1, 1])
   })
 
+  it('is given to others while it rests, and not while a read writes into it', async () => {
+    const { pool, taken, given } = watchedPool()
+    const lent = new LentBlock(pool)
+    lent.rest()
+    const read = Promise.withResolvers<number>()
+    const filling = lent.fill(() => read.promise)
+    lent.rest()
+    assert.equal(given.length, 0)
+    read.resolve(1)
+    await filling
+    lent.rest()
+    lent.rest()
+    assert.equal(given.length, 1)
+    await lent.fill(async () => 1)
+    lent.end()
+    assert.deepEqual([taken.length, given.length], [2, 2])
+  })
+
   it('goes to the next who needs one', () => {
     const pool = new BlockPool()
     const block = pool.take()

@@ -43,6 +43,11 @@ export class LentBlock {
     }
   }
 
+  /** Between two reads, when the bytes of the one before are no longer needed: while this one waits, others fill the same memory. */
+  rest(): void {
+    if (!this.#isFilling) this.#giveBack()
+  }
+
   /** At once, or when a read that is under way no longer writes into it. May be called again. */
   end(): void {
     this.#isEnded = true

@@ -1,6 +1,6 @@
 import * as nodeFiles from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ByteReader } from '../byte-reader.ts'
 import { matchesDigest, type Digest } from '../oci/digest.ts'
 import { BlockPool } from './blocks.ts'
@@ -19,6 +19,8 @@ import type { ContentStoreOptions } from './content-options.ts'
 import { ContentReader } from './content-reader.ts'
 import { isMissing, StoreError, storeError } from './error.ts'
 import { IncomingFile } from './incoming.ts'
+import { RecentReads } from './recent-reads.ts'
+import { openStoredFile, type StoredFile } from './stored-file.ts'
 import type { ContentStore, IncomingContent } from './types.ts'
 
 export type DirectoryContentStore = ContentStore & {
@@ -55,6 +57,7 @@ class DiskContentStore implements DirectoryContentStore {
   readonly #files: Files
   readonly #index: ContentIndex
   readonly #blocks = new BlockPool()
+  readonly #reads: RecentReads
   /** Open readers by digest. */
   readonly #inUse = new Map<Digest, number>()
   /** The tail of a queue: a file and its entry in the index change together, one digest after another. */
@@ -71,6 +74,7 @@ class DiskContentStore implements DirectoryContentStore {
     this.#options = options
     this.#files = files
     this.#index = index
+    this.#reads = new RecentReads(options.reads)
     this.reconciled = options.guest === undefined ? this.#reconcile() : Promise.resolve()
     this.#takenIn = this.reconciled
   }
@@ -121,28 +125,27 @@ class DiskContentStore implements DirectoryContentStore {
   async open(digest: Digest, range?: { start: number; end: number }): Promise<ByteReader | undefined> {
     const size = this.size(digest)
     if (size === undefined) return undefined
+    const { start, end } = range ?? { start: 0, end: size - 1 }
     this.#pin(digest)
-    let file: FileHandle | undefined
     try {
-      file = await this.#files.open(this.#path(digest), 'r')
-      if ((await file.stat()).size === size)
-        return this.#reader(digest, file, range ?? { start: 0, end: size - 1 })
-      await file.close()
+      const file = await openStoredFile({ digest, path: this.#path(digest), position: start }, this.#reads)
+      if (file.size === size) return this.#reader(digest, file, { start, end })
+      file.close()
       this.#unpin(digest)
       await this.#dropDamaged(digest, 'its length has changed')
     } catch (error) {
-      await file?.close().catch(() => undefined)
       this.#unpin(digest)
       await this.#dropUnreadable(digest, error)
     }
     return undefined
   }
 
-  #reader(digest: Digest, file: FileHandle, range: { start: number; end: number }): ByteReader {
+  #reader(digest: Digest, file: StoredFile, range: { start: number; end: number }): ByteReader {
     return new ContentReader({
       file,
       range,
       blocks: this.#blocks,
+      nextTurn: this.#options.nextTurn ?? nextTurn,
       onFailure: (cause) => {
         this.#report(`cannot read ${digest}`, cause)
         // The next request gets it from upstream again instead of the same broken sector.

@@ -7,11 +7,18 @@ import type { TestContext } from 'node:test'
 import type { ByteReader } from '../byte-reader.ts'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import type { Files } from '../store/content-files.ts'
+import type { ContentStoreOptions } from '../store/content-options.ts'
 import { openContentStore, type DirectoryContentStore } from '../store/content.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import type { StoreError } from '../store/error.ts'
+import { NODE_FILE_WAYS, type FileCalls, type FileWays } from '../store/file-calls.ts'
 
-type StoreSetup = { bytesMax?: number; files?: Files; directory?: string; database?: Database }
+type StoreSetup = Partial<
+  Pick<
+    ContentStoreOptions,
+    'bytesMax' | 'files' | 'directory' | 'database' | 'reads' | 'nextTurn' | 'isShared'
+  >
+>
 
 type OpenedStore = {
   store: DirectoryContentStore
@@ -34,12 +41,12 @@ export async function openStore(t: TestContext, setup: StoreSetup = {}): Promise
   const errors: StoreError[] = []
   const clock = { ms: 1_000 }
   const store = await openContentStore({
+    ...setup,
     directory,
     database,
     bytesMax: setup.bytesMax ?? 1024 ** 3,
     now: () => new Date((clock.ms += 1)),
     onError: (error) => errors.push(error),
-    ...(setup.files === undefined ? {} : { files: setup.files }),
   })
   await store.reconciled
   return { store, directory, database, errors }
@@ -111,7 +118,7 @@ function diskError(code: string): Error {
   return Object.assign(new Error(code), { code })
 }
 
-/** node:fs/promises whose open files are counted, and whose reads and writes give and take at most `bytesMax` at once. */
+/** node:fs/promises whose open files are counted, and whose writes take at most `bytesMax` at once. */
 export function watchedFiles(bytesMax = Infinity): { files: Files; isOpen: () => number } {
   let isOpen = 0
   const files: Files = {
@@ -119,14 +126,8 @@ export function watchedFiles(bytesMax = Infinity): { files: Files; isOpen: () =>
     async open(path, flags, mode) {
       const handle = await nodeFiles.open(path, flags, mode)
       isOpen += 1
-      const [read, writev, close] = [
-        handle.read.bind(handle),
-        handle.writev.bind(handle),
-        handle.close.bind(handle),
-      ] as const
+      const [writev, close] = [handle.writev.bind(handle), handle.close.bind(handle)] as const
       return Object.assign(handle, {
-        read: (block: Buffer, offset: number, length: number, position: number) =>
-          read(block, offset, Math.min(length, bytesMax), position),
         writev: ([first = Buffer.alloc(0)]: readonly Uint8Array[]) => writev([first.subarray(0, bytesMax)]),
         close: async () => {
           isOpen -= 1
@@ -136,4 +137,62 @@ export function watchedFiles(bytesMax = Infinity): { files: Files; isOpen: () =>
     },
   }
   return { files, isOpen: () => isOpen }
+}
+
+export type WatchedReads = {
+  readonly reads: { ways: FileWays; elapsed: () => number; diskBytes: () => number }
+  /** What was called since this was asked last, as `thread read` or `once open`. */
+  readonly taken: () => string[]
+  readonly isOpen: () => number
+  /** Milliseconds. Stands still unless a test moves it. */
+  clock: { ms: number; diskBytes: number }
+  /** Before each call, by the same names: to throw, or to take its time. */
+  before: (call: string) => void
+}
+
+/** Calls of node:fs that are written down, whose open files are counted, and that read at most `bytesMax` at once. */
+export function watchedReads(bytesMax = Infinity): WatchedReads {
+  let [isOpen, calls] = [0, new Array<string>()]
+  const note = (call: string): void => {
+    calls.push(call)
+    watched.before(call)
+  }
+  const watch = (name: string, { open, size, read, close }: FileCalls): FileCalls => ({
+    open: (path) => {
+      note(`${name} open`)
+      const opened = open(path)
+      // Counted when it is asked for: whoever asks has to close it.
+      isOpen += 1
+      if (opened instanceof Promise) opened.catch(() => (isOpen -= 1))
+      return opened
+    },
+    size: (descriptor) => {
+      note(`${name} size`)
+      return size(descriptor)
+    },
+    read: (descriptor, block, position) => {
+      note(`${name} read`)
+      return read(descriptor, block.subarray(0, bytesMax), position)
+    },
+    close: (descriptor) => {
+      isOpen -= 1
+      note(`${name} close`)
+      return close(descriptor)
+    },
+  })
+  const watched: WatchedReads = {
+    reads: {
+      ways: {
+        byThread: watch('thread', NODE_FILE_WAYS.byThread),
+        atOnce: watch('once', NODE_FILE_WAYS.atOnce),
+      },
+      elapsed: () => watched.clock.ms,
+      diskBytes: () => watched.clock.diskBytes,
+    },
+    taken: () => calls.splice(0),
+    isOpen: () => isOpen,
+    clock: { ms: 0, diskBytes: 0 },
+    before: () => undefined,
+  }
+  return watched
 }
