@@ -9,11 +9,6 @@ import type { Plot, ScenarioInput, Table } from './scenario.ts'
 /** Of nginx's saturation: busy, and still with room for what comes late. */
 const SHARE = 0.8
 const CEILING_SECONDS = 2
-/**
- * A machine that is shared stands still now and then, for all programs alike: the median of many short samples is that of the
- * moments in which it does not, and the highest still tells of the others.
- */
-const SAMPLE_SECONDS = 1
 
 type Latency = { readonly p50Ms: number; readonly p99Ms: number; readonly p999Ms: number }
 
@@ -58,12 +53,12 @@ export async function measureAtShare<What extends string>(
     const ceiling = requestsPerSecond(await paced(targetOf(what, nginx), closed))
     const askedPerSecond = Math.floor(SHARE * Math.min(saturation, ceiling))
     const cells = peers.map((peer) => ({ peer, samples: new Array<SteadyRow['samples'][number]>() }))
-    for (let round = 0; round < rounds * seconds; round += 1) {
+    for (let round = 0; round < rounds; round += 1) {
       for (const { peer, samples } of rotated(cells, round)) {
-        const pace = { ratePerSecond: askedPerSecond, seconds: SAMPLE_SECONDS, connections }
+        const pace = { ratePerSecond: askedPerSecond, seconds, connections }
         const sample = sampleOf(await paced(targetOf(what, peer), pace))
         samples.push(sample)
-        progress(`second ${round + 1}: ${what} at ${askedPerSecond}/s, ${peer.name}: p99 ${sample.p99Ms} ms`)
+        progress(`round ${round + 1}: ${what} at ${askedPerSecond}/s, ${peer.name}: p99 ${sample.p99Ms} ms`)
       }
     }
     const share = askedPerSecond / saturation
@@ -86,7 +81,7 @@ export function p99Ratio(rows: readonly SteadyRow[], what: string): number {
 
 export function steadyTable(rows: readonly SteadyRow[]): Table {
   return {
-    title: `Latency at a constant rate, ${100 * SHARE} % of nginx's saturation: median (lowest–highest) of samples of ${SAMPLE_SECONDS} s each`,
+    title: `Latency at a constant rate, ${100 * SHARE} % of nginx's saturation`,
     columns: [
       'request',
       'server',

@@ -1,9 +1,9 @@
 import type { Files } from './content-files.ts'
+import type { ReadingOptions } from './content-reader.ts'
 import type { Database } from './database.ts'
 import type { StoreError } from './error.ts'
-import type { RecentReadsOptions } from './recent-reads.ts'
 
-export type ContentStoreOptions = {
+export type ContentStoreOptions = ReadingOptions & {
   /** What lies in its `incoming/` at start is removed, unless this process is a guest. */
   directory: string
   /**
@@ -25,7 +25,4 @@ export type ContentStoreOptions = {
   files?: Files
   /** Default: node:fs. Size in bytes of a file, undefined where there is none. */
   sizeOfFile?: (path: string) => number | undefined
-  reads?: RecentReadsOptions
-  /** Default: setImmediate. */
-  nextTurn?: () => Promise<unknown>
 }

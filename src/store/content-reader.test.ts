@@ -7,6 +7,7 @@ import { openStore, randomContent, watchedFiles, watchedReads } from '../testing
 import { BLOCK_BYTES } from './blocks.ts'
 import { contentPath } from './content-files.ts'
 import type { DirectoryContentStore } from './content.ts'
+import { RECENT_MS } from './recent-reads.ts'
 
 describe('a reader of stored content', () => {
   const { bytes, digest } = randomContent(2 * BLOCK_BYTES + 3)
@@ -28,8 +29,8 @@ describe('a reader of stored content', () => {
   for (const { name, start, end } of ranges) {
     for (const bytesMax of [Infinity, 100_000]) {
       it(`gives ${name}, by reads of at most ${bytesMax} bytes`, async (t) => {
-        const { reads, isOpen } = watchedReads(bytesMax)
-        const { store, errors } = await openStore(t, { reads })
+        const { files, reads, isOpen } = watchedReads(bytesMax)
+        const { store, errors } = await openStore(t, { files, reads })
         await store.put(digest, bytes)
         for (const time of ['first', 'second']) {
           const reader = await store.open(digest, { start, end })
@@ -43,8 +44,8 @@ describe('a reader of stored content', () => {
 
   for (const way of ['thread', 'once'] as const) {
     it(`breaks off where the file has become shorter, and the content is dropped: ${way}`, async (t) => {
-      const { reads, isOpen, taken } = watchedReads()
-      const { store, directory, errors } = await openStore(t, { reads })
+      const { files, reads, isOpen, taken } = watchedReads()
+      const { store, directory, errors } = await openStore(t, { files, reads })
       await store.put(digest, bytes)
       if (way === 'once') await readAll(store)
       const reader = await store.open(digest)
@@ -53,7 +54,7 @@ describe('a reader of stored content', () => {
       await truncate(contentPath(directory, digest).path, BLOCK_BYTES)
       taken()
       await assert.rejects(readToEnd(reader), { name: 'StoreError', code: 'damaged' })
-      assert.deepEqual(taken(), [`${way} read`, `${way} close`])
+      assert.deepEqual(taken(), [way])
       await store.put(randomContent(1).digest, Buffer.alloc(1))
       assert.equal(store.size(digest), undefined)
       assert.deepEqual(
@@ -65,13 +66,13 @@ describe('a reader of stored content', () => {
 
     it(`reports a disk that fails, once, and the content is dropped: ${way}`, async (t) => {
       const watched = watchedReads()
-      const { store, errors } = await openStore(t, { reads: watched.reads })
+      const { store, errors } = await openStore(t, { files: watched.files, reads: watched.reads })
       await store.put(digest, bytes)
       if (way === 'once') await readAll(store)
       const reader = await store.open(digest)
       assert.ok(reader !== undefined)
-      watched.before = (call) => {
-        if (call === `${way} read`) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      watched.onRead = (by) => {
+        if (by === way) throw Object.assign(new Error('EIO'), { code: 'EIO' })
       }
       await assert.rejects(readToEnd(reader), { code: 'EIO' })
       await store.put(randomContent(1).digest, Buffer.alloc(1))
@@ -80,83 +81,102 @@ describe('a reader of stored content', () => {
     })
 
     it(`leaves no file open, whenever it is closed: ${way}`, async (t) => {
-      const { reads, isOpen } = watchedReads()
-      const { store, errors } = await openStore(t, { reads })
+      const { files, reads, isOpen, taken, clock } = watchedReads()
+      const { store, errors } = await openStore(t, { files, reads })
       await store.put(digest, bytes)
-      if (way === 'once') await readAll(store)
       for (let turns = 0; turns < 40; turns += 1) {
+        if (way === 'once') await readAll(store)
+        else clock.ms += RECENT_MS
+        taken()
         const reader = await store.open(digest)
         assert.ok(reader !== undefined)
         const read = (async () => {
           while ((await reader.next()) !== undefined);
         })()
-        for (let passed = 0; passed < turns; passed += 1) await (way === 'once' ? undefined : turn())
+        for (let passed = 0; passed < turns; passed += 1) await turn()
         reader.close()
         reader.close()
+        assert.equal(isOpen(), 0)
         // It had come to the end before, or was told.
         await read.catch((error: unknown) => assert.match(String(error), /reader is closed/))
-        assert.equal(isOpen(), 0)
+        assert.deepEqual(new Set(taken()), new Set([way]))
       }
       assert.deepEqual(errors, [])
     })
   }
 
-  it('gives a turn of the event loop to everybody else after each block that nobody waited for', async (t) => {
-    const { reads, isOpen, taken } = watchedReads()
+  it('gives a turn of the event loop to everybody else between blocks that nobody waited for', async (t) => {
+    const { files, reads, isOpen, taken } = watchedReads()
     const turns: (() => void)[] = []
     const nextTurn = () => new Promise<void>((resolve) => turns.push(resolve))
-    const { store } = await openStore(t, { reads, nextTurn })
+    const { store } = await openStore(t, { files, reads, nextTurn })
     await store.put(digest, bytes)
     await readAll(store)
     assert.equal(turns.length, 0, 'threads hold up nobody')
+    taken()
     const reader = await store.open(digest)
     assert.ok(reader !== undefined)
-    for (const block of ['first', 'second', 'third']) {
-      taken()
+    await reader.next()
+    for (const block of ['second', 'third']) {
+      assert.deepEqual(taken(), ['once'])
       const next = reader.next()
       await turn()
       assert.deepEqual([turns.length, taken()], [1, []], block)
-      turns.splice(0).forEach((resolve) => resolve())
+      turns.shift()?.()
       await next
-      assert.deepEqual(taken(), ['once read'], block)
     }
     assert.equal(await reader.next(), undefined)
     reader.close()
 
     const left = await store.open(digest)
     assert.ok(left !== undefined)
+    await left.next()
     const waiting = left.next()
     left.close()
     assert.equal(isOpen(), 0, 'whoever leaves meanwhile waits for no turn')
-    turns.splice(0).forEach((resolve) => resolve())
+    turns.shift()?.()
     await assert.rejects(waiting, /reader is closed/)
   })
 
-  it('lends its memory to others while it waits for its turn', async (t) => {
-    const { reads } = watchedReads()
-    const turns: (() => void)[] = []
-    const nextTurn = () => new Promise<void>((resolve) => turns.push(resolve))
-    const { store } = await openStore(t, { reads, nextTurn })
+  it('gives turns of the event loop unless it is told of others', async (t) => {
+    const { files, reads } = watchedReads()
+    const { store } = await openStore(t, { files, reads })
     await store.put(digest, bytes)
     await readAll(store)
-    const readers = [await store.open(digest), await store.open(digest)]
-    const first = readers.map((reader) => reader?.next())
+    const reader = await store.open(digest)
+    assert.ok(reader !== undefined)
+    await reader.next()
+    let isServed = false
+    setImmediate(() => (isServed = true))
+    await reader.next()
+    assert.equal(isServed, true)
+    reader.close()
+  })
+
+  it('lends its memory to others while it waits for its turn', async (t) => {
+    const { files, reads } = watchedReads()
+    const turns: (() => void)[] = []
+    const nextTurn = () => new Promise<void>((resolve) => turns.push(resolve))
+    const { store } = await openStore(t, { files, reads, nextTurn })
+    await store.put(digest, bytes)
+    await readAll(store)
+    const [waiting, other] = [await store.open(digest), await store.open(digest)]
+    assert.ok(waiting !== undefined && other !== undefined)
+    const first = await waiting.next()
+    const second = waiting.next()
+    const lent = await other.next()
+    assert.ok(first !== undefined && lent !== undefined)
+    assert.equal(lent.buffer, first.buffer)
     turns.shift()?.()
-    const one = await first[0]
-    const again = readers[0]?.next()
-    turns.shift()?.()
-    const two = await first[1]
-    assert.ok(one !== undefined && two !== undefined)
-    assert.equal(two.buffer, one.buffer)
-    turns.shift()?.()
-    assert.notEqual((await again)?.buffer, two.buffer, 'which the other has not sent yet')
-    assert.deepEqual(two, bytes.subarray(0, BLOCK_BYTES))
-    readers.forEach((reader) => reader?.close())
+    assert.notEqual((await second)?.buffer, lent.buffer, 'which the other has not sent yet')
+    assert.deepEqual(lent, bytes.subarray(0, BLOCK_BYTES))
+    waiting.close()
+    other.close()
   })
 
   it('goes on beside others, while what nobody reads is evicted', async (t) => {
-    const { reads, isOpen } = watchedReads()
-    const { store } = await openStore(t, { reads, bytesMax: bytes.length + 100 })
+    const { files, reads, isOpen } = watchedReads()
+    const { store } = await openStore(t, { files, reads, bytesMax: bytes.length + 100 })
     await store.put(digest, bytes)
     const readers = await Promise.all(Array.from({ length: 8 }, () => store.open(digest)))
     const begun = await Promise.all(

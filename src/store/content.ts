@@ -1,9 +1,8 @@
 import * as nodeFiles from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ByteReader } from '../byte-reader.ts'
 import { matchesDigest, type Digest } from '../oci/digest.ts'
-import { BlockPool } from './blocks.ts'
 import {
   contentPath,
   DIRECTORY_MODE,
@@ -16,11 +15,9 @@ import {
 } from './content-files.ts'
 import { createContentIndex, type ContentIndex } from './content-index.ts'
 import type { ContentStoreOptions } from './content-options.ts'
-import { ContentReader } from './content-reader.ts'
+import { ContentReader, createReading, type ContentReaderOptions, type Reading } from './content-reader.ts'
 import { isMissing, StoreError, storeError } from './error.ts'
 import { IncomingFile } from './incoming.ts'
-import { RecentReads } from './recent-reads.ts'
-import { openStoredFile, type StoredFile } from './stored-file.ts'
 import type { ContentStore, IncomingContent } from './types.ts'
 
 export type DirectoryContentStore = ContentStore & {
@@ -56,8 +53,7 @@ class DiskContentStore implements DirectoryContentStore {
   readonly #options: ContentStoreOptions
   readonly #files: Files
   readonly #index: ContentIndex
-  readonly #blocks = new BlockPool()
-  readonly #reads: RecentReads
+  readonly #reading: Reading
   /** Open readers by digest. */
   readonly #inUse = new Map<Digest, number>()
   /** The tail of a queue: a file and its entry in the index change together, one digest after another. */
@@ -74,7 +70,7 @@ class DiskContentStore implements DirectoryContentStore {
     this.#options = options
     this.#files = files
     this.#index = index
-    this.#reads = new RecentReads(options.reads)
+    this.#reading = createReading(options)
     this.reconciled = options.guest === undefined ? this.#reconcile() : Promise.resolve()
     this.#takenIn = this.reconciled
   }
@@ -125,27 +121,28 @@ class DiskContentStore implements DirectoryContentStore {
   async open(digest: Digest, range?: { start: number; end: number }): Promise<ByteReader | undefined> {
     const size = this.size(digest)
     if (size === undefined) return undefined
-    const { start, end } = range ?? { start: 0, end: size - 1 }
     this.#pin(digest)
+    let file: FileHandle | undefined
     try {
-      const file = await openStoredFile({ digest, path: this.#path(digest), position: start }, this.#reads)
-      if (file.size === size) return this.#reader(digest, file, { start, end })
-      file.close()
+      file = await this.#files.open(this.#path(digest), 'r')
+      if ((await file.stat()).size === size)
+        return this.#reader({ file, digest, size, range: range ?? { start: 0, end: size - 1 } })
+      await file.close()
       this.#unpin(digest)
       await this.#dropDamaged(digest, 'its length has changed')
     } catch (error) {
+      await file?.close().catch(() => undefined)
       this.#unpin(digest)
       await this.#dropUnreadable(digest, error)
     }
     return undefined
   }
 
-  #reader(digest: Digest, file: StoredFile, range: { start: number; end: number }): ByteReader {
+  #reader(what: Pick<ContentReaderOptions, 'file' | 'digest' | 'size' | 'range'>): ByteReader {
+    const { digest } = what
     return new ContentReader({
-      file,
-      range,
-      blocks: this.#blocks,
-      nextTurn: this.#options.nextTurn ?? nextTurn,
+      ...this.#reading,
+      ...what,
       onFailure: (cause) => {
         this.#report(`cannot read ${digest}`, cause)
         // The next request gets it from upstream again instead of the same broken sector.

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { COUNT_AGE_MS, DISTRUST_MS, DiskWatch, SLOW_MS, STALLED_MS } from './disk-watch.ts'
+import { existsSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it, test } from 'node:test'
+import { newDirectory } from '../testing/content-store.ts'
+import { COUNT_AGE_MS, diskBytesOfThread, DISTRUST_MS, DiskWatch, SLOW_MS, STALLED_MS } from './disk-watch.ts'
 
 function newWatch(diskBytes = 0): { watch: DiskWatch; now: { ms: number; diskBytes: number } } {
   const now = { ms: 0, diskBytes }
@@ -57,4 +61,15 @@ describe('a call that everybody waits for', () => {
     watch.call(() => (now.ms += 1))
     assert.equal(watch.hasWaited(), false)
   })
+})
+
+test('the kernel counts by thread what is read from the disk', async (t) => {
+  if (!existsSync('/proc/thread-self/io')) return t.skip('/proc/thread-self/io is not there')
+  const path = join(await newDirectory(t), 'file')
+  await writeFile(path, 'bytes')
+  const before = diskBytesOfThread()
+  assert.equal(Number.isSafeInteger(before), true)
+  // What was just written is in memory.
+  assert.equal(readFileSync(path, 'utf8'), 'bytes')
+  assert.equal(diskBytesOfThread(), before)
 })

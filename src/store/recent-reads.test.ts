@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { randomContent, watchedReads } from '../testing/content-store.ts'
+import { open, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it, test } from 'node:test'
+import { newDirectory, randomContent, watchedReads } from '../testing/content-store.ts'
 import { BLOCK_BYTES } from './blocks.ts'
 import { DISTRUST_MS, STALLED_MS } from './disk-watch.ts'
 import { RECENT_MS, RecentReads } from './recent-reads.ts'
@@ -12,7 +14,7 @@ const END = 2 * BLOCK_BYTES
 function newReads(timesBytesMax?: number) {
   const { reads: options, clock } = watchedReads()
   const reads = new RecentReads(timesBytesMax === undefined ? options : { ...options, timesBytesMax })
-  return { reads, clock, isRecent: (position: number) => reads.isAtOnce(reads.way({ digest, position })) }
+  return { reads, clock, isRecent: (position: number) => reads.isInMemory({ digest, position }) }
 }
 
 describe('what was read a moment ago', () => {
@@ -31,7 +33,7 @@ describe('what was read a moment ago', () => {
       reads.note({ digest, size, position }, count)
       const places = [0, BLOCK_BYTES - 1, BLOCK_BYTES, END - 1, END, size - 1]
       assert.deepEqual(places.filter(isRecent), recent)
-      assert.equal(reads.isAtOnce(reads.way({ digest: randomContent(16).digest, position })), false)
+      assert.equal(reads.isInMemory({ digest: randomContent(16).digest, position }), false)
     })
   }
 
@@ -46,17 +48,15 @@ describe('what was read a moment ago', () => {
     assert.deepEqual([isRecent(0), isRecent(BLOCK_BYTES)], [true, false])
   })
 
-  it('is left to threads for a while when that was wrong, though they read it meanwhile', async () => {
+  it('is left to threads for a while where a read at once has waited, though they read it meanwhile', () => {
     const watched = watchedReads()
-    const reads = new RecentReads(watched.reads)
-    reads.note({ digest, size, position: 0 }, BLOCK_BYTES)
-    const calls = reads.way({ digest, position: 0 })
-    watched.before = () => (watched.clock.ms += STALLED_MS)
-    assert.throws(() => calls.open('/nowhere/at/all'), /ENOENT/)
+    const reads = new RecentReads({ ...watched.reads, readAtOnce: () => (watched.clock.ms += STALLED_MS) })
     const isRecent = () => {
       reads.note({ digest, size, position: 0 }, BLOCK_BYTES)
-      return reads.isAtOnce(reads.way({ digest, position: 0 }))
+      return reads.isInMemory({ digest, position: 0 })
     }
+    assert.equal(isRecent(), true)
+    reads.readAtOnce(0, Buffer.alloc(0), 0)
     assert.equal(isRecent(), false)
     watched.clock.ms += DISTRUST_MS - 1
     assert.equal(isRecent(), false)
@@ -68,10 +68,24 @@ describe('what was read a moment ago', () => {
     const { reads } = newReads(3_000)
     const all = Array.from({ length: 20 }, () => randomContent(16).digest)
     for (const each of all) reads.note({ digest: each, size: BLOCK_BYTES, position: 0 }, BLOCK_BYTES)
-    const kept = all.filter((each) => reads.isAtOnce(reads.way({ digest: each, position: 0 })))
+    const kept = all.filter((each) => reads.isInMemory({ digest: each, position: 0 }))
     assert.deepEqual(kept, all.slice(-11))
     const huge = 400 * BLOCK_BYTES
     reads.note({ digest, size: huge, position: 0 }, BLOCK_BYTES)
-    assert.equal(reads.isAtOnce(reads.way({ digest, position: 0 })), false)
+    assert.equal(reads.isInMemory({ digest, position: 0 }), false)
   })
+})
+
+test('reads at once are those of the system', async (t) => {
+  const path = join(await newDirectory(t), 'file')
+  await writeFile(path, 'some bytes')
+  const file = await open(path)
+  try {
+    const block = Buffer.alloc(4)
+    assert.equal(new RecentReads().readAtOnce(file.fd, block, 5), 4)
+    assert.equal(block.toString(), 'byte')
+    assert.throws(() => new RecentReads().readAtOnce(-1, block, 0), { code: 'ERR_OUT_OF_RANGE' })
+  } finally {
+    await file.close()
+  }
 })

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readSync } from 'node:fs'
 import * as nodeFiles from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,13 +12,10 @@ import type { ContentStoreOptions } from '../store/content-options.ts'
 import { openContentStore, type DirectoryContentStore } from '../store/content.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import type { StoreError } from '../store/error.ts'
-import { NODE_FILE_WAYS, type FileCalls, type FileWays } from '../store/file-calls.ts'
+import type { RecentReadsOptions } from '../store/recent-reads.ts'
 
 type StoreSetup = Partial<
-  Pick<
-    ContentStoreOptions,
-    'bytesMax' | 'files' | 'directory' | 'database' | 'reads' | 'nextTurn' | 'isShared'
-  >
+  Pick<ContentStoreOptions, 'bytesMax' | 'files' | 'directory' | 'database' | 'reads' | 'nextTurn'>
 >
 
 type OpenedStore = {
@@ -118,16 +116,47 @@ function diskError(code: string): Error {
   return Object.assign(new Error(code), { code })
 }
 
-/** node:fs/promises whose open files are counted, and whose writes take at most `bytesMax` at once. */
+/** node:fs/promises whose open files are counted, and whose reads and writes give and take at most `bytesMax` at once. */
 export function watchedFiles(bytesMax = Infinity): { files: Files; isOpen: () => number } {
+  const { files, isOpen } = watchedReads(bytesMax)
+  return { files, isOpen }
+}
+
+type WatchedReads = {
+  readonly files: Files
+  readonly reads: RecentReadsOptions
+  /** By whom was read since this was asked last. */
+  readonly taken: () => ('once' | 'thread')[]
+  readonly isOpen: () => number
+  /** Milliseconds. Stands still unless a test moves it. */
+  readonly clock: { ms: number; diskBytes: number }
+  /** Before each read: to throw, or to take its time. */
+  onRead: (by: 'once' | 'thread') => void
+}
+
+/** The same, with reads by a thread and at once told apart. */
+export function watchedReads(bytesMax = Infinity): WatchedReads {
   let isOpen = 0
+  const taken: ('once' | 'thread')[] = []
+  const note = (by: 'once' | 'thread'): void => {
+    taken.push(by)
+    watched.onRead(by)
+  }
   const files: Files = {
     ...nodeFiles,
     async open(path, flags, mode) {
       const handle = await nodeFiles.open(path, flags, mode)
       isOpen += 1
-      const [writev, close] = [handle.writev.bind(handle), handle.close.bind(handle)] as const
+      const [read, writev, close] = [
+        handle.read.bind(handle),
+        handle.writev.bind(handle),
+        handle.close.bind(handle),
+      ] as const
       return Object.assign(handle, {
+        read: async (block: Buffer, offset: number, length: number, position: number) => {
+          note('thread')
+          return await read(block, offset, Math.min(length, bytesMax), position)
+        },
         writev: ([first = Buffer.alloc(0)]: readonly Uint8Array[]) => writev([first.subarray(0, bytesMax)]),
         close: async () => {
           isOpen -= 1
@@ -136,63 +165,20 @@ export function watchedFiles(bytesMax = Infinity): { files: Files; isOpen: () =>
       })
     },
   }
-  return { files, isOpen: () => isOpen }
-}
-
-export type WatchedReads = {
-  readonly reads: { ways: FileWays; elapsed: () => number; diskBytes: () => number }
-  /** What was called since this was asked last, as `thread read` or `once open`. */
-  readonly taken: () => string[]
-  readonly isOpen: () => number
-  /** Milliseconds. Stands still unless a test moves it. */
-  clock: { ms: number; diskBytes: number }
-  /** Before each call, by the same names: to throw, or to take its time. */
-  before: (call: string) => void
-}
-
-/** Calls of node:fs that are written down, whose open files are counted, and that read at most `bytesMax` at once. */
-export function watchedReads(bytesMax = Infinity): WatchedReads {
-  let [isOpen, calls] = [0, new Array<string>()]
-  const note = (call: string): void => {
-    calls.push(call)
-    watched.before(call)
-  }
-  const watch = (name: string, { open, size, read, close }: FileCalls): FileCalls => ({
-    open: (path) => {
-      note(`${name} open`)
-      const opened = open(path)
-      // Counted when it is asked for: whoever asks has to close it.
-      isOpen += 1
-      if (opened instanceof Promise) opened.catch(() => (isOpen -= 1))
-      return opened
-    },
-    size: (descriptor) => {
-      note(`${name} size`)
-      return size(descriptor)
-    },
-    read: (descriptor, block, position) => {
-      note(`${name} read`)
-      return read(descriptor, block.subarray(0, bytesMax), position)
-    },
-    close: (descriptor) => {
-      isOpen -= 1
-      note(`${name} close`)
-      return close(descriptor)
-    },
-  })
   const watched: WatchedReads = {
+    files,
     reads: {
-      ways: {
-        byThread: watch('thread', NODE_FILE_WAYS.byThread),
-        atOnce: watch('once', NODE_FILE_WAYS.atOnce),
+      readAtOnce: (descriptor, block, position) => {
+        note('once')
+        return readSync(descriptor, block, 0, Math.min(block.length, bytesMax), position)
       },
       elapsed: () => watched.clock.ms,
       diskBytes: () => watched.clock.diskBytes,
     },
-    taken: () => calls.splice(0),
+    taken: () => taken.splice(0),
     isOpen: () => isOpen,
     clock: { ms: 0, diskBytes: 0 },
-    before: () => undefined,
+    onRead: () => undefined,
   }
   return watched
 }

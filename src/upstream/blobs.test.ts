@@ -114,6 +114,7 @@ describe('createUpstreams', () => {
     random: () => 0,
     sleep: () => Promise.resolve(),
     credentials: { get: () => Promise.resolve(undefined) },
+    turn: () => Promise.resolve(),
   }
   const config = { ...UPSTREAM_DEFAULTS, registry: 'a.example', url: 'https://a.example' }
 

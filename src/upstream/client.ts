@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import { createConnections, type Connections } from '../connections.ts'
 import { VERSION } from '../version.ts'
+import { abortable } from './abort.ts'
 import {
   assertDiallable,
   createAddressGuard,
@@ -23,10 +24,10 @@ export type RegistryClientDeps = TransportDeps & {
   /** Default: the operating system's resolver. Its answers pass the address guard. */
   readonly resolve?: Resolve
   /**
-   * Resolves when one more answer may be worked on. Answers that come together are worked on in different turns of the event loop,
-   * so that pulls which need no upstream come in between. One for all upstreams of a process; default: at once.
+   * Resolves when one more answer may be worked on. Answers that come together are worked on in several turns of the event loop,
+   * so that pulls which need no upstream come in between. One for all upstreams of a process.
    */
-  readonly turn?: () => Promise<void>
+  readonly turn: () => Promise<void>
   /** Takes the place of the connection pool. Names are then resolved by it, so only address literals are guarded. */
   readonly dispatcher?: Connections
 }
@@ -69,8 +70,13 @@ export function createRegistryClient(config: UpstreamConfig, deps: RegistryClien
   const exchange: Exchange = async (request, signal) => {
     assertDiallable(upstream, allows)
     const answer = await send(request, signal)
-    // A body that nobody listens to yet must not break meanwhile.
-    if (answer.body === undefined) await deps.turn?.()
+    try {
+      await abortable(deps.turn(), signal)
+    } catch (error) {
+      // Nobody else would: it holds a connection.
+      answer.body?.destroy()
+      throw error
+    }
     return answer
   }
   return {

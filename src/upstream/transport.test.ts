@@ -252,7 +252,28 @@ describe('turns', () => {
     await Promise.all(answers)
   })
 
-  test('a failure waits like any other answer, a stream and what never came do not', async () => {
+  test('whoever gives up waits for no turn, and leaves no connection behind', async () => {
+    await using server = await startScriptedServer(({ target }) =>
+      target.includes('/blobs/') ? (response) => void response.write('a') : good,
+    )
+    const { waiting, turn } = turnsByHand()
+    const deps = { turn }
+    await using client = createTestClient(server.url, { config: { concurrency: 1 }, deps })
+    const give = async (ask: (signal: AbortSignal) => Promise<unknown>) => {
+      const patience = new AbortController()
+      const asked = ask(patience.signal)
+      while (waiting.length === 0) await nextTurn()
+      waiting.shift()
+      patience.abort()
+      await assert.rejects(asked, fails('deadline'))
+    }
+    await give((signal) => client.getManifest(repository, latest, signal))
+    const digest = digestOf(Buffer.from('a'))
+    // The second would wait for the only connection.
+    for (const _ of ['first', 'second']) await give((signal) => client.getBlob(repository, digest, 0, signal))
+  })
+
+  test('a failure and a stream wait like any other answer, what never came does not', async () => {
     await using server = await startScriptedServer(
       inTurn({ status: 404 }, (response) => void response.write('a'), reset),
     )
@@ -263,7 +284,8 @@ describe('turns', () => {
     assert.equal(turns, 1)
     const blob = await client.getBlob(repository, digestOf(Buffer.from('a')), 0, never)
     blob.body.destroy()
+    assert.equal(turns, 2)
     await assert.rejects(client.getManifest(repository, latest, never), fails('unavailable'))
-    assert.equal(turns, 1)
+    assert.equal(turns, 2)
   })
 })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { pushSignedImage, type SignedImage } from '../../load-tests/image.ts'
 import { CLIENT_TOOLS, REGISTRY_NAME, startClient, type ClientName } from './harness/clients.ts'
-import { keyPolicy, revocation } from './harness/documents.ts'
+import { imagePolicy, revocation } from './harness/documents.ts'
 import { temporaryDirectory } from './harness/house.ts'
 import { answers, freePort, start, until, type Running } from './harness/process.ts'
 import { startRegistry } from './harness/registry.ts'
@@ -28,7 +28,7 @@ type World = {
 
 /** What the lab's ring only observes. */
 const IN_LAB = { rings: { lab: 'observe' } }
-const policy = ({ publicKey }: SignedImage): object => keyPolicy(publicKey, IN_LAB)
+const policy = ({ publicKey }: SignedImage): object => imagePolicy(publicKey, IN_LAB)
 const revoked = ({ digest }: SignedImage): object => revocation(digest, IN_LAB)
 
 const documents = (...all: readonly object[]): string => all.map((one) => JSON.stringify(one)).join('\n---\n')

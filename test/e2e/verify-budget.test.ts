@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { createSigner, pushSignedImage } from '../../load-tests/image.ts'
 import { buildImage } from '../../src/testing/images.ts'
 import { CLIENT_TOOLS, REGISTRY_NAME, startClient, type Client, type ClientName } from './harness/clients.ts'
-import { keyPolicy } from './harness/documents.ts'
+import { imagePolicy } from './harness/documents.ts'
 import { temporaryDirectory } from './harness/house.ts'
 import { until } from './harness/process.ts'
 import { startRegistry, type Door } from './harness/registry.ts'
@@ -29,7 +29,7 @@ const HELD = (rule: Rule): RegExp =>
 
 function policy({ name, mode, stance }: (typeof RULES)[number], publicKey: string): object {
   const images = [{ glob: `${REGISTRY_NAME}/${name}/**` }]
-  return keyPolicy(publicKey, { name, mode, stance, verifyBudget: BUDGET, images })
+  return imagePolicy(publicKey, { mode, stance, verifyBudget: BUDGET, images }, name)
 }
 
 const isEvidence = (path: string): boolean => /\/referrers\/|\/manifests\/sha256-/.test(path)

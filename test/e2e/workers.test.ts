@@ -5,7 +5,7 @@ import { createSigner, pushSignedImage, type SignedImage } from '../../load-test
 import type { Digest } from '../../src/oci/digest.ts'
 import { buildImage } from '../../src/testing/images.ts'
 import { CLIENT_TOOLS, startClient, type Client, type ClientName } from './harness/clients.ts'
-import { keyPolicy, revocation } from './harness/documents.ts'
+import { imagePolicy, revocation } from './harness/documents.ts'
 import { temporaryDirectory } from './harness/house.ts'
 import { until } from './harness/process.ts'
 import { pushImage } from './harness/push.ts'
@@ -20,11 +20,12 @@ const skip = missing({ tools: ['docker-registry', ...NAMES.flatMap((name) => [..
 const READY = 'ready\n'
 
 const SETTINGS = [
-  { name: 'two workers', config: { workers: 2 } },
-  { name: 'two workers and one for cold pulls', config: { workers: 2, coldWorkers: 1 } },
+  { name: 'two workers', processes: 2, config: { workers: 2 } },
+  { name: 'two workers and one for cold pulls', processes: 3, config: { workers: 2, coldWorkers: 1 } },
 ] as const
+const HANDED_OVER = /^portcullis_pulls_handed_over_total\{result="answered"\} (\d+)$/m
 
-for (const { name, config } of SETTINGS) {
+for (const { name, processes, config } of SETTINGS) {
   describe(name, { skip }, () => {
     const stack = new AsyncDisposableStack()
     const clients: Client[] = []
@@ -44,15 +45,15 @@ for (const { name, config } of SETTINGS) {
       proxy = await serve(stack, {
         directory,
         upstreamUrl: `http://${registry.host}`,
-        policies: [keyPolicy(signed.publicKey)],
+        policies: [imagePolicy(signed.publicKey)],
         config,
       })
     })
     after(() => stack.disposeAsync())
 
-    for (const name of NAMES) {
-      test(`${name} pulls what is signed, and nothing else`, async () => {
-        const client = await startClient(name, directory, proxy.host)
+    for (const tool of NAMES) {
+      test(`${tool} pulls what is signed, and nothing else`, async () => {
+        const client = await startClient(tool, directory, proxy.host)
         stack.defer(() => client.stop())
         clients.push(client)
         await assertPulled(client, 'acme/app:v1')
@@ -61,27 +62,36 @@ for (const { name, config } of SETTINGS) {
       })
     }
 
-    test('every client pulls on when one of them is killed, and when it is back', async () => {
-      const [worker = assert.fail()] = await workersOf(proxy)
-      process.kill(worker, 'SIGKILL')
-      for (const client of clients) {
-        await assertPulled(client, 'acme/app:v1')
-        await assertRefused(client, 'acme/bare:v1', /blocked by policy signed/)
+    test('who judges an image that nobody knows is as it is set', async () => {
+      const metrics = await (await fetch(`${proxy.adminUrl}/metrics`)).text()
+      const [, answered = '0'] = HANDED_OVER.exec(metrics) ?? []
+      assert.equal(Number(answered) > 0, 'coldWorkers' in config, `${answered} pulls were handed over`)
+    })
+
+    test('every client pulls on when any of them is killed, and when it is back', async () => {
+      const all = await workersOf(proxy)
+      assert.equal(all.length, processes)
+      for (const worker of all) {
+        process.kill(worker, 'SIGKILL')
+        for (const client of clients) {
+          await assertPulled(client, 'acme/app:v1')
+          await assertRefused(client, 'acme/bare:v1', /blocked by policy signed/)
+        }
+        await until('it is replaced', async () => {
+          const workers = await workersOf(proxy)
+          return workers.length === all.length && !workers.includes(worker) && (await readiness()) === READY
+        })
       }
-      await until('it is replaced', async () => {
-        const workers = await workersOf(proxy)
-        return !workers.includes(worker) && (await readiness()) === READY
-      })
       for (const client of clients) await assertPulled(client, `acme/app@${signed.digest}`)
     })
 
     test('a revocation counts for the very next pull of every client, and so does its end', async () => {
-      await proxy.change([keyPolicy(signed.publicKey), revocation(signed.digest)])
+      await proxy.change([imagePolicy(signed.publicKey), revocation(signed.digest)])
       for (const client of clients) {
         await assertRefused(client, 'acme/app:v1', /blocked by revocation incident-7/)
         await assertRefused(client, `acme/app@${signed.digest}`, /blocked by revocation incident-7/)
       }
-      await proxy.change([keyPolicy(signed.publicKey)])
+      await proxy.change([imagePolicy(signed.publicKey)])
       for (const client of clients) await assertPulled(client, 'acme/app:v1')
     })
 

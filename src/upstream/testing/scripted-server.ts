@@ -91,6 +91,7 @@ export function createTestClient(
         return Promise.resolve()
       },
       credentials: { get: () => Promise.resolve(undefined) },
+      turn: () => Promise.resolve(),
       ...overrides.deps,
     },
   )

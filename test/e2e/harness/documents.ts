@@ -6,10 +6,7 @@ import { REGISTRY_NAME } from './clients.ts'
 type Spec = Readonly<Record<string, unknown>>
 
 /** Every image of the registry must have a signature of this key, PEM. */
-export function keyPolicy(
-  publicKey: string,
-  { name = 'signed', ...spec }: Spec & { name?: string } = {},
-): object {
+export function imagePolicy(publicKey: string, spec: Spec = {}, name = 'signed'): object {
   return {
     apiVersion: 'portcullis.dev/v1alpha1',
     kind: 'ImagePolicy',
