@@ -32,7 +32,8 @@ type Steady<What> = {
   readonly rows: readonly Row[]
   readonly requests: readonly What[]
   readonly peers: readonly Peer[]
-  readonly targetOf: (what: What, peer: Peer) => Target
+  /** Asked once before each sample, so that all begin with what they were told a moment ago. */
+  readonly warm: (what: What, peer: Peer) => Promise<Target>
 }
 
 /**
@@ -40,7 +41,7 @@ type Steady<What> = {
  * was due: a server that cannot keep up has no mercy from requests that wait to be sent.
  */
 export async function measureAtShare<What extends string>(
-  { rows, requests, peers, targetOf }: Steady<What>,
+  { rows, requests, peers, warm }: Steady<What>,
   { rounds, seconds, connections, progress }: ScenarioInput,
 ): Promise<readonly SteadyRow[]> {
   const found: SteadyRow[] = []
@@ -50,13 +51,13 @@ export async function measureAtShare<What extends string>(
     if (saturated === undefined || nginx === undefined) throw new Error(`${what}: nginx was not measured`)
     const saturation = medianRate(saturated)
     const closed = { ratePerSecond: Number.POSITIVE_INFINITY, seconds: CEILING_SECONDS, connections }
-    const ceiling = requestsPerSecond(await paced(targetOf(what, nginx), closed))
+    const ceiling = requestsPerSecond(await paced(await warm(what, nginx), closed))
     const askedPerSecond = Math.floor(SHARE * Math.min(saturation, ceiling))
     const cells = peers.map((peer) => ({ peer, samples: new Array<SteadyRow['samples'][number]>() }))
     for (let round = 0; round < rounds; round += 1) {
       for (const { peer, samples } of rotated(cells, round)) {
         const pace = { ratePerSecond: askedPerSecond, seconds, connections }
-        const sample = sampleOf(await paced(targetOf(what, peer), pace))
+        const sample = sampleOf(await paced(await warm(what, peer), pace))
         samples.push(sample)
         progress(`round ${round + 1}: ${what} at ${askedPerSecond}/s, ${peer.name}: p99 ${sample.p99Ms} ms`)
       }

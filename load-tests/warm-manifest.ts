@@ -100,9 +100,13 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
     () => startZotPeer(join(directory, 'zot'), upstream),
     () => startPullThroughPeer(join(directory, 'pull-through'), upstream),
   ])
-  const rows = await measureRounds(REQUESTS, peers, input, async (what, peer, seconds) => {
+  const warm = async (what: Request, peer: Peer) => {
     const target = targetOf(what, peer, image)
     await checkOnce(target, image.digest)
+    return target
+  }
+  const rows = await measureRounds(REQUESTS, peers, input, async (what, peer, seconds) => {
+    const target = await warm(what, peer)
     return await generatorOf(what, input)(target, seconds, input.connections)
   })
   const steady = await measureAtShare(
@@ -110,7 +114,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
       rows,
       requests: ['GET by digest', 'GET by tag'] as const,
       peers: peers.filter(({ name }) => FAST.includes(name)),
-      targetOf: (what, peer) => targetOf(what, peer, image),
+      warm,
     },
     input,
   )

@@ -105,7 +105,9 @@ const cache = z
     evidenceBytesMax: size('1MiB', '1TiB').prefault('1GiB').describe('Signatures and attestations on disk.'),
     tagTtl: duration('0s', '1d')
       .prefault('30s')
-      .describe('How long a tag is believed before its registry is asked.'),
+      .describe(
+        'How long a tag is believed before its registry is asked; one that is pulled late in this time is asked for meanwhile.',
+      ),
     tagStaleIfError: duration('0s', '365d')
       .prefault('24h')
       .describe('How long the last digest of a tag is used while its registry cannot be reached.'),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { digestOf, type Digest } from '../oci/digest.ts'
 import { parseImageReference } from '../oci/reference.ts'
 import { TagResolver } from './tag-resolver.ts'
@@ -163,5 +164,84 @@ describe('a tag that other processes ask for, too', () => {
     stored.delete('v1')
     upstream.answer = failing('unavailable')
     await assert.rejects(resolver.resolve(repository, reference), { code: 'unavailable' })
+  })
+})
+
+describe('a tag that is pulled while it is still believed', () => {
+  /** Asked for a moment ago, and believed for a second. */
+  async function believe(isShared = false) {
+    const world = await setUp(isShared)
+    await world.resolver.resolve(repository, reference)
+    world.upstream.asked = 0
+    const believed = world.resolver.believed(repository, reference)
+    assert.ok(believed !== undefined)
+    return { ...world, believed }
+  }
+
+  it('is asked for once, late in its time, and nobody waits', async () => {
+    const { believed, upstream, clock } = await believe()
+    upstream.answer = () => new Promise(() => undefined)
+    clock.ms += 799
+    assert.deepEqual([believed.holds(), upstream.asked], [true, 0])
+    clock.ms += 1
+    assert.deepEqual([believed.holds(), upstream.asked], [true, 1])
+    assert.deepEqual([believed.holds(), upstream.asked], [true, 1])
+  })
+
+  const answers: { name: string; answer: () => Promise<Digest>; known: Digest | undefined }[] = [
+    { name: 'is the same', answer: () => Promise.resolve(DIGEST), known: DIGEST },
+    { name: 'has moved', answer: () => Promise.resolve(OTHER), known: OTHER },
+    { name: 'is gone', answer: failing('not-found'), known: undefined },
+  ]
+  for (const { name, answer, known } of answers) {
+    it(`is known anew when it ${name}`, async () => {
+      const { resolver, believed, upstream, clock } = await believe()
+      upstream.answer = answer
+      clock.ms += 900
+      believed.holds()
+      await turn()
+      assert.equal(believed.holds(), false, 'what was known before')
+      clock.ms += 700
+      assert.equal(resolver.believed(repository, reference)?.digest, known)
+      assert.equal(upstream.asked, 1)
+    })
+  }
+
+  it('stays as it is where upstream is out, and is asked for again by who has to wait', async () => {
+    const { resolver, believed, upstream, clock } = await believe()
+    upstream.answer = failing('unavailable')
+    clock.ms += 900
+    assert.equal(believed.holds(), true)
+    await turn()
+    assert.deepEqual([believed.holds(), upstream.asked], [true, 1])
+    clock.ms += 100
+    assert.equal(believed.holds(), false)
+    assert.equal(await resolver.resolve(repository, reference), DIGEST)
+    assert.equal(upstream.asked, 2)
+    const stale = resolver.believed(repository, reference)
+    assert.deepEqual([stale?.holds(), upstream.asked], [true, 2], 'left alone for a moment')
+  })
+
+  it('shares its answer with who comes too late for it', async () => {
+    const { resolver, believed, upstream, clock } = await believe()
+    const { promise, resolve } = Promise.withResolvers<Digest>()
+    upstream.answer = () => promise
+    clock.ms += 900
+    believed.holds()
+    clock.ms += 100
+    const late = resolver.resolve(repository, reference)
+    resolve(OTHER)
+    assert.equal(await late, OTHER)
+    assert.equal(upstream.asked, 1)
+  })
+
+  it('is not asked for where another process was told a moment ago', async () => {
+    const { resolver, believed, upstream, clock, stored } = await believe(true)
+    clock.ms += 900
+    stored.set('v1', { digest: OTHER, checkedAt: new Date(clock.ms - 100) })
+    believed.holds()
+    await turn()
+    assert.equal(resolver.believed(repository, reference)?.digest, OTHER)
+    assert.equal(upstream.asked, 0)
   })
 })

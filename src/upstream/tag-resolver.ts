@@ -11,7 +11,11 @@ type TagReference = ManifestReference & { readonly kind: 'tag' }
 /** Milliseconds: a Date takes as much memory as the rest of it. */
 type KnownTag = { readonly digest: Digest; readonly checkedAtMs: number }
 /** `quietFrom`, milliseconds: when upstream failed to confirm it; for a moment it is not asked again. */
-type RememberedTag = KnownTag & { readonly quietFrom: number | undefined; isForgotten: boolean }
+type RememberedTag = KnownTag & {
+  readonly quietFrom: number | undefined
+  isForgotten: boolean
+  isAskedAhead?: boolean
+}
 
 /** What a reference stands for, and whether that may be believed still. */
 export type Believed = { readonly digest: Digest; readonly holds: () => boolean }
@@ -35,6 +39,9 @@ const QUIET_MS = 5_000
 /** Milliseconds after a failure in which a tag that is pulled goes on without waiting for the next attempt. */
 const UNCONFIRMED_MS = 60_000
 
+/** Of its time to live: a tag that is pulled after that is asked for, and believed meanwhile, so that nobody waits when it ends. */
+const AHEAD_SHARE = 0.8
+
 /** Answers about the tag itself. */
 const GONE = new Set(['not-found', 'unauthorized', 'forbidden'])
 
@@ -53,8 +60,13 @@ export class TagResolver {
   /** Where it needs no asking. */
   believed(repository: Repository, reference: TagReference): Believed | undefined {
     const known = this.#tags.get(imageName(repository, reference))
-    if (known === undefined || !this.#needsNoAsking(known)) return undefined
-    return { digest: known.digest, holds: () => !known.isForgotten && this.#needsNoAsking(known) }
+    if (known === undefined) return undefined
+    const holds = (): boolean => {
+      if (known.isForgotten || !this.#needsNoAsking(known)) return false
+      this.#askAhead(repository, reference, known)
+      return true
+    }
+    return holds() ? { digest: known.digest, holds } : undefined
   }
 
   /** Rejects with UpstreamError. */
@@ -96,6 +108,26 @@ export class TagResolver {
   #needsNoAsking({ checkedAtMs, quietFrom }: RememberedTag): boolean {
     if (this.#isWithin(this.#deps.tagTtlMs, checkedAtMs)) return true
     return quietFrom !== undefined && this.#isWithin(QUIET_MS, quietFrom)
+  }
+
+  /** Once for each time that the tag was confirmed: on the way of every warm request. */
+  #askAhead(repository: Repository, reference: TagReference, known: RememberedTag): void {
+    // In an outage it is asked for at its own pace.
+    if (known.isAskedAhead === true || known.quietFrom !== undefined || this.#isFresh(known)) return
+    known.isAskedAhead = true
+    // Whoever asks when it is no longer believed is told why it could not be confirmed.
+    this.#confirm(repository, reference).catch(() => undefined)
+  }
+
+  async #confirm(repository: Repository, reference: TagReference): Promise<void> {
+    const key = imageName(repository, reference)
+    const known = this.#known(key, repository, reference.tag)
+    if (known !== undefined && this.#isFresh(known)) this.#tags.set(key, known)
+    else await shareFlight(this.#flights, key, () => this.#ask(repository, reference, true))
+  }
+
+  #isFresh({ checkedAtMs }: KnownTag): boolean {
+    return this.#isWithin(this.#deps.tagTtlMs * AHEAD_SHARE, checkedAtMs)
   }
 
   /** A registry that is down or hangs must not cost every pull its patience: after a moment the last answer counts. */
