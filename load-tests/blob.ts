@@ -159,6 +159,11 @@ function ratioTo(
   return median(figures(ours, figure)) / median(figures(other, figure))
 }
 
+/** CPU is counted in hundredths of a second: little work may be none. */
+function ratioText(ratio: number): string {
+  return Number.isFinite(ratio) ? ratio.toFixed(2) : '–'
+}
+
 function tableOf(cells: readonly Cell[]): Table {
   return {
     columns: [
@@ -177,9 +182,9 @@ function tableOf(cells: readonly Cell[]): Table {
       cell.state,
       cell.peer,
       spreadText(figures(cell, 'megabytesPerSecond'), 0),
-      ratioTo(cells, cell, 'megabytesPerSecond').toFixed(2),
+      ratioText(ratioTo(cells, cell, 'megabytesPerSecond')),
       spreadText(figures(cell, 'cpuSecondsPerGigabyte'), 2),
-      ratioTo(cells, cell, 'cpuSecondsPerGigabyte').toFixed(2),
+      ratioText(ratioTo(cells, cell, 'cpuSecondsPerGigabyte')),
       `${(100 * median(cell.samples.map(({ generatorBusy }) => generatorBusy))).toFixed(0)} %`,
       String(cell.samples.reduce((sum, { failed }) => sum + failed, 0)),
     ]),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BLOCK_BYTES, BlockPool, LentBlock } from './blocks.ts'
+import { BLOCK_BYTES, BlockPool, LentBlock, LONG_BLOCK_BYTES } from './blocks.ts'
 
 function watchedPool(): { pool: BlockPool; taken: Buffer[]; given: Buffer[] } {
   const pool = new BlockPool()
@@ -41,7 +41,7 @@ describe('a block that is lent', () => {
     lent.end()
     assert.equal(given.length, 0)
     read.resolve(1)
-    await filling
+    await assert.rejects(filling, /closed/, 'its memory is given away')
     assert.equal(given.length, 1)
     await assert.rejects(
       lent.fill(() => read.promise),
@@ -90,5 +90,22 @@ describe('a block that is lent', () => {
     pool.give(block)
     assert.equal(pool.take(), block)
     assert.notEqual(pool.take(), block)
+  })
+
+  it('is long as long as there are long ones, and short then', async () => {
+    const pool = new BlockPool()
+    const lengths = async (lent: LentBlock): Promise<number> =>
+      (await lent.fill(async (block) => block.length)).length
+    const many = Array.from({ length: 20 }, () => new LentBlock(pool, 'long'))
+    const found: number[] = []
+    for (const lent of many) found.push(await lengths(lent))
+    assert.deepEqual(
+      [found.filter((length) => length === LONG_BLOCK_BYTES).length, new Set(found.slice(16))],
+      [16, new Set([BLOCK_BYTES])],
+    )
+    assert.equal(await lengths(new LentBlock(pool)), BLOCK_BYTES)
+    many[0]?.end()
+    assert.equal(await lengths(new LentBlock(pool)), BLOCK_BYTES, 'not for those who want a short one')
+    assert.equal(await lengths(new LentBlock(pool, 'long')), LONG_BLOCK_BYTES)
   })
 })

@@ -15,7 +15,7 @@ import {
 } from './content-files.ts'
 import { createContentIndex, type ContentIndex } from './content-index.ts'
 import type { ContentStoreOptions } from './content-options.ts'
-import { ContentReader, createReading, type ContentReaderOptions, type Reading } from './content-reader.ts'
+import { ContentReader, createReading, type OpenContent, type Reading } from './content-reader.ts'
 import { isMissing, StoreError, storeError } from './error.ts'
 import { IncomingFile } from './incoming.ts'
 import type { ContentStore, IncomingContent } from './types.ts'
@@ -125,8 +125,11 @@ class DiskContentStore implements DirectoryContentStore {
     let file: FileHandle | undefined
     try {
       file = await this.#files.open(this.#path(digest), 'r')
-      if ((await file.stat()).size === size)
-        return this.#reader({ file, digest, size, range: range ?? { start: 0, end: size - 1 } })
+      const stats = await file.stat()
+      if (stats.size === size) {
+        const identity = `${digest} ${stats.ino} ${stats.ctimeMs}`
+        return this.#reader(digest, { file, identity, size, range: range ?? { start: 0, end: size - 1 } })
+      }
       await file.close()
       this.#unpin(digest)
       await this.#dropDamaged(digest, 'its length has changed')
@@ -138,11 +141,11 @@ class DiskContentStore implements DirectoryContentStore {
     return undefined
   }
 
-  #reader(what: Pick<ContentReaderOptions, 'file' | 'digest' | 'size' | 'range'>): ByteReader {
-    const { digest } = what
+  #reader(digest: Digest, what: OpenContent): ByteReader {
     return new ContentReader({
       ...this.#reading,
       ...what,
+      isShared: () => (this.#inUse.get(digest) ?? 0) > 1,
       onFailure: (cause) => {
         this.#report(`cannot read ${digest}`, cause)
         // The next request gets it from upstream again instead of the same broken sector.

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { readSync } from 'node:fs'
 import * as nodeFiles from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,10 +11,9 @@ import type { ContentStoreOptions } from '../store/content-options.ts'
 import { openContentStore, type DirectoryContentStore } from '../store/content.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import type { StoreError } from '../store/error.ts'
-import type { RecentReadsOptions } from '../store/recent-reads.ts'
 
 type StoreSetup = Partial<
-  Pick<ContentStoreOptions, 'bytesMax' | 'files' | 'directory' | 'database' | 'reads' | 'nextTurn'>
+  Pick<ContentStoreOptions, 'bytesMax' | 'files' | 'directory' | 'database' | 'nextTurn'>
 >
 
 type OpenedStore = {
@@ -116,32 +114,18 @@ function diskError(code: string): Error {
   return Object.assign(new Error(code), { code })
 }
 
-/** node:fs/promises whose open files are counted, and whose reads and writes give and take at most `bytesMax` at once. */
-export function watchedFiles(bytesMax = Infinity): { files: Files; isOpen: () => number } {
-  const { files, isOpen } = watchedReads(bytesMax)
-  return { files, isOpen }
-}
-
-type WatchedReads = {
+type WatchedFiles = {
   readonly files: Files
-  readonly reads: RecentReadsOptions
-  /** By whom was read since this was asked last. */
-  readonly taken: () => ('once' | 'thread')[]
   readonly isOpen: () => number
-  /** Milliseconds. Stands still unless a test moves it. */
-  readonly clock: { ms: number; diskBytes: number }
+  /** How many reads have begun. */
+  readonly reads: () => number
   /** Before each read: to throw, or to take its time. */
-  onRead: (by: 'once' | 'thread') => void
+  onRead: () => Promise<void> | undefined
 }
 
-/** The same, with reads by a thread and at once told apart. */
-export function watchedReads(bytesMax = Infinity): WatchedReads {
-  let isOpen = 0
-  const taken: ('once' | 'thread')[] = []
-  const note = (by: 'once' | 'thread'): void => {
-    taken.push(by)
-    watched.onRead(by)
-  }
+/** node:fs/promises whose open files and reads are counted, and whose reads and writes give and take at most `bytesMax` at once. */
+export function watchedFiles(bytesMax = Infinity): WatchedFiles {
+  let [isOpen, reads] = [0, 0]
   const files: Files = {
     ...nodeFiles,
     async open(path, flags, mode) {
@@ -154,7 +138,10 @@ export function watchedReads(bytesMax = Infinity): WatchedReads {
       ] as const
       return Object.assign(handle, {
         read: async (block: Buffer, offset: number, length: number, position: number) => {
-          note('thread')
+          reads += 1
+          const waits = watched.onRead()
+          // Otherwise as node:fs: a file that is closed right after waits for the read.
+          if (waits !== undefined) await waits
           return await read(block, offset, Math.min(length, bytesMax), position)
         },
         writev: ([first = Buffer.alloc(0)]: readonly Uint8Array[]) => writev([first.subarray(0, bytesMax)]),
@@ -165,19 +152,10 @@ export function watchedReads(bytesMax = Infinity): WatchedReads {
       })
     },
   }
-  const watched: WatchedReads = {
+  const watched: WatchedFiles = {
     files,
-    reads: {
-      readAtOnce: (descriptor, block, position) => {
-        note('once')
-        return readSync(descriptor, block, 0, Math.min(block.length, bytesMax), position)
-      },
-      elapsed: () => watched.clock.ms,
-      diskBytes: () => watched.clock.diskBytes,
-    },
-    taken: () => taken.splice(0),
     isOpen: () => isOpen,
-    clock: { ms: 0, diskBytes: 0 },
+    reads: () => reads,
     onRead: () => undefined,
   }
   return watched

@@ -6,9 +6,13 @@ import { parseImageReference } from '../oci/reference.ts'
 import { TagResolver } from './tag-resolver.ts'
 import { UpstreamError, type UpstreamErrorCode } from './types.ts'
 
-const image = parseImageReference('r.test/app:v1')
-if (image?.reference.kind !== 'tag') throw new TypeError('a tag')
-const { repository, reference } = { repository: image.repository, reference: image.reference }
+function tagOf(text: string) {
+  const image = parseImageReference(text)
+  if (image?.reference.kind !== 'tag') throw new TypeError('a tag')
+  return { repository: image.repository, reference: image.reference }
+}
+
+const { repository, reference } = tagOf('r.test/app:v1')
 const DIGEST = digestOf(Buffer.from('one'))
 const OTHER = digestOf(Buffer.from('other'))
 
@@ -243,5 +247,28 @@ describe('a tag that is pulled while it is still believed', () => {
     await turn()
     assert.equal(resolver.believed(repository, reference)?.digest, OTHER)
     assert.equal(upstream.asked, 0)
+  })
+
+  it('is not asked for while many others of its registry are', async () => {
+    const { resolver, upstream, clock } = await setUp()
+    const tags = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']
+    const all = [...tags.map((tag) => tagOf(`r.test/app:${tag}`)), tagOf('other.test/app:a')]
+    for (const tag of all) await resolver.resolve(tag.repository, tag.reference)
+    const [first, ...rest] = Array.from({ length: 10 }, () => Promise.withResolvers<Digest>())
+    const answers = [first, ...rest]
+    upstream.asked = 0
+    upstream.answer = () => answers.shift()?.promise ?? assert.fail('asked once more')
+    clock.ms += 900
+    const pullAll = (): void => {
+      for (const tag of all) assert.equal(resolver.believed(tag.repository, tag.reference)?.digest, DIGEST)
+    }
+    pullAll()
+    assert.equal(upstream.asked, 8 + 1, 'and one of the other registry')
+    pullAll()
+    assert.equal(upstream.asked, 8 + 1)
+    first?.resolve(DIGEST)
+    await turn()
+    pullAll()
+    assert.equal(upstream.asked, 8 + 1 + 1)
   })
 })

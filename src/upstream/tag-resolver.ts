@@ -42,6 +42,9 @@ const UNCONFIRMED_MS = 60_000
 /** Of its time to live: a tag that is pulled after that is asked for, and believed meanwhile, so that nobody waits when it ends. */
 const AHEAD_SHARE = 0.8
 
+/** Of one registry, at once: nobody waits for them, and many tags that come late together must not take the places of those who do. */
+const AHEAD_MAX = 8
+
 /** Answers about the tag itself. */
 const GONE = new Set(['not-found', 'unauthorized', 'forbidden'])
 
@@ -52,6 +55,8 @@ export class TagResolver {
     dispose: (tag) => (tag.isForgotten = true),
   })
   readonly #flights = new Map<string, Promise<Digest>>()
+  /** How many tags are asked for ahead now, by registry. */
+  readonly #ahead = new Map<string, number>()
 
   constructor(deps: TagResolverDeps) {
     this.#deps = deps
@@ -114,9 +119,25 @@ export class TagResolver {
   #askAhead(repository: Repository, reference: TagReference, known: RememberedTag): void {
     // In an outage it is asked for at its own pace.
     if (known.isAskedAhead === true || known.quietFrom !== undefined || this.#isFresh(known)) return
+    if (this.#aheadOf(repository.registry) >= AHEAD_MAX) return
     known.isAskedAhead = true
-    // Whoever asks when it is no longer believed is told why it could not be confirmed.
-    this.#confirm(repository, reference).catch(() => undefined)
+    void this.#confirmAhead(repository, reference)
+  }
+
+  #aheadOf(registry: string): number {
+    return this.#ahead.get(registry) ?? 0
+  }
+
+  async #confirmAhead(repository: Repository, reference: TagReference): Promise<void> {
+    const { registry } = repository
+    this.#ahead.set(registry, this.#aheadOf(registry) + 1)
+    try {
+      await this.#confirm(repository, reference)
+    } catch {
+      // Whoever asks when it is no longer believed is told why it could not be confirmed.
+    } finally {
+      this.#ahead.set(registry, this.#aheadOf(registry) - 1)
+    }
   }
 
   async #confirm(repository: Repository, reference: TagReference): Promise<void> {
