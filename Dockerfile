@@ -27,10 +27,10 @@ ENV NODE_ENV=production \
 USER 10001:10001
 # Stripping types and compiling would take most of a start. The proxy is started once, and what it loads only when it needs
 # it is loaded, so that all of it is kept compiled. The cache is read-only from here on, and counts for the same flags alone.
-RUN PORTCULLIS_DATA_DIRECTORY=/tmp/data timeout --preserve-status 5 node --no-parallel-scavenge src/main.ts serve > /dev/null \
- && node --no-parallel-scavenge --input-type=module --eval "for (const part of ['undici', 'piscina', 'prom-client', '@hono/node-server', '@noble/curves/nist.js', './src/admin.ts', \
+RUN PORTCULLIS_DATA_DIRECTORY=/tmp/data timeout --preserve-status 5 node --no-parallel-scavenge --max-semi-space-size=8 src/main.ts serve > /dev/null \
+ && node --no-parallel-scavenge --max-semi-space-size=8 --input-type=module --eval "for (const part of ['undici', 'piscina', 'prom-client', '@hono/node-server', '@noble/curves/nist.js', './src/admin.ts', \
       './src/policy/expression.ts', './src/trust/tuf/synchronise.ts', './src/workers/keeper.ts', './src/workers/worker-deps.ts']) await import(part)" \
- && node --no-parallel-scavenge src/main.ts --help > /dev/null \
+ && node --no-parallel-scavenge --max-semi-space-size=8 src/main.ts --help > /dev/null \
  && rm -rf /tmp/data
 
 VOLUME /data
@@ -38,6 +38,6 @@ EXPOSE 5000 5001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:5001/healthz', { signal: AbortSignal.timeout(2000) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
-# The flag: see bin/portcullis.
-ENTRYPOINT ["node", "--no-parallel-scavenge", "/app/src/main.ts"]
+# The flags: see bin/portcullis.
+ENTRYPOINT ["node", "--no-parallel-scavenge", "--max-semi-space-size=8", "/app/src/main.ts"]
 CMD ["serve"]

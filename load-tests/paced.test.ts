@@ -40,6 +40,20 @@ describe('paced', () => {
     assert.ok(sockets.size <= 3)
   })
 
+  it('sends requests of the lead-in, and counts what becomes of the others', async () => {
+    const gate = Promise.withResolvers<void>()
+    let asked = 0
+    await using server = await serve((_incoming, outgoing) => {
+      asked += 1
+      if (asked > 1) return void outgoing.end(BODY)
+      void gate.promise.then(() => outgoing.end('not a manifest'))
+    })
+    setTimeout(gate.resolve, 150)
+    const pace = { ratePerSecond: 100, seconds: 1, leadInSeconds: 0.4, connections: 2 }
+    const { sent, failed, latency } = await paced(server.target, pace)
+    assert.deepEqual({ sent, failed, counted: latency.count }, { sent: 100, failed: 1, counted: 60 })
+  })
+
   it('counts the wait of requests that were due while the only connection waited for an answer', async () => {
     const gate = Promise.withResolvers<void>()
     let asked = 0

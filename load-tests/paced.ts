@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import { createHistogram, type Histogram } from 'node:perf_hooks'
+import { createHistogram, type Histogram, type RecordableHistogram } from 'node:perf_hooks'
 import { AnswerReader } from './answer-reader.ts'
 import { requestBytes } from './clients.ts'
 import type { Target } from './measure.ts'
@@ -9,6 +9,8 @@ export type Pace = {
   readonly ratePerSecond: number
   readonly seconds: number
   readonly connections: number
+  /** Of those: requests that are due in them are sent and not counted, for they open the connections. Default 0. */
+  readonly leadInSeconds?: number
   /** Ends it before its time. */
   readonly signal?: AbortSignal
   /** Told of every answer. `dueMs` is of `performance.now()`; `status` is 0 where there was no whole answer. */
@@ -16,7 +18,7 @@ export type Pace = {
 }
 
 export type PacedResult = {
-  /** Nanoseconds from the moment at which each request was due, answered or not. */
+  /** Nanoseconds from the moment at which each request was due, answered or not, but for those of the lead-in. */
   readonly latency: Histogram
   /** Nanoseconds by which the generator itself was late, although a connection was free: what of `latency` is its own. */
   readonly lateness: Histogram
@@ -159,6 +161,7 @@ class PacedRun {
   readonly #latency = createHistogram()
   readonly #lateness = createHistogram()
   readonly #startMs = performance.now()
+  readonly #countedFromMs: number
   #endMs: number
   #sent = 0
   #inFlight = 0
@@ -168,6 +171,7 @@ class PacedRun {
     this.#requests = targets.map(prepare)
     this.#pace = pace
     this.#endMs = this.#startMs + pace.seconds * 1000
+    this.#countedFromMs = this.#startMs + (pace.leadInSeconds ?? 0) * 1000
     pace.signal?.addEventListener('abort', () => (this.#endMs = Math.min(this.#endMs, performance.now())))
     const listener: Listener = {
       free: (connection) => {
@@ -205,7 +209,7 @@ class PacedRun {
       const request = this.#requests[this.#sent % this.#requests.length]
       const connection = request === undefined ? undefined : this.#free.shift()
       if (request === undefined || connection === undefined) return
-      if (connection.freeSinceMs <= dueMs) record(this.#lateness, nowMs - dueMs)
+      if (connection.freeSinceMs <= dueMs) this.#record(this.#lateness, dueMs, nowMs - dueMs)
       this.#sent += 1
       this.#inFlight += 1
       connection.send(request, dueMs)
@@ -214,9 +218,13 @@ class PacedRun {
 
   #count(dueMs: number, status: number, isWhole: boolean): void {
     const latencyMs = performance.now() - dueMs
-    record(this.#latency, latencyMs)
+    this.#record(this.#latency, dueMs, latencyMs)
     if (status !== 200 || !isWhole) this.#failed += 1
     this.#pace.onAnswer?.(dueMs, latencyMs, status)
+  }
+
+  #record(histogram: RecordableHistogram, dueMs: number, ms: number): void {
+    if (dueMs >= this.#countedFromMs) histogram.record(Math.max(1, Math.round(ms * NANOSECONDS_PER_MS)))
   }
 
   #turn(resolve: (result: PacedResult) => void): void {
@@ -251,8 +259,4 @@ class PacedRun {
       elapsedMs,
     }
   }
-}
-
-function record(histogram: ReturnType<typeof createHistogram>, ms: number): void {
-  histogram.record(Math.max(1, Math.round(ms * NANOSECONDS_PER_MS)))
 }

@@ -124,7 +124,7 @@ async function run(input: ScenarioInput): Promise<ScenarioResult> {
     conditions: [
       ...standardConditions(input),
       `rates: ${generators}; what is near 100 % busy is itself what is measured`,
-      'constant rate: latency counts from the moment at which a request was due; late: what of it is the generator’s own',
+      'constant rate: latency counts from the moment at which a request was due, but for a second at first, in which the connections are opened; late: what of it is the generator’s own',
     ],
     tables: [rateTable(rows), steadyTable(steady)],
     plots: [ratePlot('rate', 'Warm manifest, one core', rows), steadyPlot(steady)],
