@@ -23,6 +23,18 @@ async function serve(listener: RequestListener): Promise<AsyncDisposable & { rea
   }
 }
 
+/** Answers the first request when it is told to, with `first`, and every other at once. */
+async function serveLate(first: string) {
+  const gate = Promise.withResolvers<void>()
+  let asked = 0
+  const server = await serve((_incoming, outgoing) => {
+    asked += 1
+    if (asked > 1) return void outgoing.end(BODY)
+    void gate.promise.then(() => outgoing.end(first))
+  })
+  return { server, answer: gate.resolve }
+}
+
 describe('paced', () => {
   it('sends as many requests as are due, over no more connections than it may, and with the headers given', async () => {
     const sockets = new Set<unknown>()
@@ -41,28 +53,18 @@ describe('paced', () => {
   })
 
   it('sends requests of the lead-in, and counts what becomes of the others', async () => {
-    const gate = Promise.withResolvers<void>()
-    let asked = 0
-    await using server = await serve((_incoming, outgoing) => {
-      asked += 1
-      if (asked > 1) return void outgoing.end(BODY)
-      void gate.promise.then(() => outgoing.end('not a manifest'))
-    })
-    setTimeout(gate.resolve, 150)
+    const { server: late, answer } = await serveLate('not a manifest')
+    await using server = late
+    setTimeout(answer, 150)
     const pace = { ratePerSecond: 100, seconds: 1, leadInSeconds: 0.4, connections: 2 }
     const { sent, failed, latency } = await paced(server.target, pace)
     assert.deepEqual({ sent, failed, counted: latency.count }, { sent: 100, failed: 1, counted: 60 })
   })
 
   it('counts the wait of requests that were due while the only connection waited for an answer', async () => {
-    const gate = Promise.withResolvers<void>()
-    let asked = 0
-    await using server = await serve((_incoming, outgoing) => {
-      asked += 1
-      if (asked > 1) return void outgoing.end(BODY)
-      void gate.promise.then(() => outgoing.end(BODY))
-    })
-    setTimeout(gate.resolve, 400)
+    const { server: late, answer } = await serveLate(BODY)
+    await using server = late
+    setTimeout(answer, 400)
     const { sent, failed, latency } = await paced(server.target, {
       ratePerSecond: 100,
       seconds: 0.3,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
@@ -32,4 +33,16 @@ for (const [name, parse] of [
 test('what is no error of ours keeps its code', () => {
   const { status } = spawnSync(process.execPath, [MAIN, 'no-such-command'], { encoding: 'utf8' })
   assert.equal(status, 3)
+})
+
+test('the image starts Node with the flags of bin/portcullis, and so compiles for them: for others the cache counts as empty', () => {
+  const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
+  const flags = /^exec "\$node" (--.+) "\$root/m.exec(read('bin/portcullis'))?.[1]
+  assert.ok(flags !== undefined && flags.includes('--max-semi-space-size='))
+  const dockerfile = read('Dockerfile')
+  const quoted = flags.split(' ').map((flag) => `"${flag}"`)
+  assert.ok(dockerfile.includes(`ENTRYPOINT ["node", ${quoted.join(', ')}, "/app/src/main.ts"]`))
+  const runs = dockerfile.match(/\bnode (?=--|src\/)[^\n]*/g) ?? []
+  assert.ok(runs.length >= 3)
+  for (const run of runs) assert.ok(run.startsWith(`node ${flags} `), run)
 })

@@ -67,7 +67,11 @@ export class TagResolver {
     const known = this.#tags.get(imageName(repository, reference))
     if (known === undefined) return undefined
     const holds = (): boolean => {
-      if (known.isForgotten || !this.#needsNoAsking(known)) return false
+      if (known.isForgotten) return false
+      // On the way of every warm request: the clock is read once.
+      const nowMs = this.#nowMs()
+      if (this.#isFresh(known, nowMs)) return true
+      if (!this.#needsNoAsking(known, nowMs)) return false
       this.#askAhead(repository, reference, known)
       return true
     }
@@ -105,20 +109,24 @@ export class TagResolver {
   }
 
   /** Whether that was at most so long ago. A clock that was set back makes it never, not for ever. */
-  #isWithin(ms: number, sinceMs: number): boolean {
-    const ageMs = this.#deps.now().getTime() - sinceMs
+  #isWithin(ms: number, sinceMs: number, nowMs = this.#nowMs()): boolean {
+    const ageMs = nowMs - sinceMs
     return ageMs >= 0 && ageMs < ms
   }
 
-  #needsNoAsking({ checkedAtMs, quietFrom }: RememberedTag): boolean {
-    if (this.#isWithin(this.#deps.tagTtlMs, checkedAtMs)) return true
-    return quietFrom !== undefined && this.#isWithin(QUIET_MS, quietFrom)
+  #nowMs(): number {
+    return this.#deps.now().getTime()
   }
 
-  /** Once for each time that the tag was confirmed: on the way of every warm request. */
+  #needsNoAsking({ checkedAtMs, quietFrom }: RememberedTag, nowMs = this.#nowMs()): boolean {
+    if (this.#isWithin(this.#deps.tagTtlMs, checkedAtMs, nowMs)) return true
+    return quietFrom !== undefined && this.#isWithin(QUIET_MS, quietFrom, nowMs)
+  }
+
+  /** Once for each time that the tag was confirmed. */
   #askAhead(repository: Repository, reference: TagReference, known: RememberedTag): void {
     // In an outage it is asked for at its own pace.
-    if (known.isAskedAhead === true || known.quietFrom !== undefined || this.#isFresh(known)) return
+    if (known.isAskedAhead === true || known.quietFrom !== undefined) return
     if (this.#aheadOf(repository.registry) >= AHEAD_MAX) return
     known.isAskedAhead = true
     void this.#confirmAhead(repository, reference)
@@ -147,8 +155,8 @@ export class TagResolver {
     else await shareFlight(this.#flights, key, () => this.#ask(repository, reference, true))
   }
 
-  #isFresh({ checkedAtMs }: KnownTag): boolean {
-    return this.#isWithin(this.#deps.tagTtlMs * AHEAD_SHARE, checkedAtMs)
+  #isFresh({ checkedAtMs }: KnownTag, nowMs = this.#nowMs()): boolean {
+    return this.#isWithin(this.#deps.tagTtlMs * AHEAD_SHARE, checkedAtMs, nowMs)
   }
 
   /** A registry that is down or hangs must not cost every pull its patience: after a moment the last answer counts. */
